@@ -1,0 +1,53 @@
+"Which module of irsde may import which, held by reading the source."
+import ast, re, sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = { # module -> the modules of irsde that it may import; all else comes from packages outside
+    'schedule': [], 'unet': [], 'nafnet': [], 'degrade': [], 'metrics': [], 'plots': [],
+    'sde': ['schedule'],
+    'oracle': ['sde'], 'sampling': ['sde'], 'losses': ['sde'], 'predict': ['sde'],
+    'data': ['degrade'],
+    'tasks': ['schedule', 'sde', 'degrade'],
+    'checkpoint': ['schedule', 'sde', 'predict', 'unet', 'nafnet'],
+    'training': ['checkpoint'],
+    'restore': ['sampling', 'checkpoint', 'tasks'],
+}
+ALLOWED['cli'] = [*ALLOWED] # but inside its commands only, so that `irsde --help` is quick
+DEV_ONLY = {'fastcore', 'nbdev', 'execnb', 'IPython'}
+
+def imported(node):
+    "Dotted names that an import statement of irsde asks for, relative ones made absolute"
+    if isinstance(node, ast.Import): return [o.name for o in node.names]
+    base = '.'.join(filter(None, ['irsde' if node.level else '', node.module]))
+    return [f'{base}.{o.name}' for o in node.names] if base == 'irsde' else [base]
+
+def violations(path):
+    "What `path`, a module of irsde, imports and may not"
+    module, tree = path.stem, ast.parse(path.read_text(encoding='utf-8'))
+    if module not in ALLOWED:
+        yield f'{path.name} is not in the table: add it to ALLOWED in .ci/check_imports.py'
+        return
+    nodes = [o for o in ast.walk(tree) if isinstance(o, (ast.Import, ast.ImportFrom))]
+    for node in nodes:
+        for name in imported(node):
+            top,_,rest = name.partition('.')
+            other = rest.split('.')[0]
+            where = f'{path.name}: imports {name}'
+            if top in DEV_ONLY: yield f'{where}, a development tool that users do not have'
+            if other in ALLOWED and top == 'irsde':
+                if other not in ALLOWED[module]: yield f'{where}, but {module} may import {ALLOWED[module] or "no other module"}'
+                elif module == 'cli' and node in tree.body: yield f'{where} on loading; import it inside the command'
+
+def study_exports(nbs):
+    "Study notebooks (20 and up) read the library; they add nothing to it"
+    for nb in sorted(nbs.glob('[2-9][0-9]_*.ipynb')):
+        if re.search(r'#\s*\|\s*(default_exp|exports?|exporti)\b', nb.read_text(encoding='utf-8')):
+            yield f'{nb.name} exports code: a study notebook may not'
+
+if __name__ == '__main__':
+    modules = sorted(o for o in (ROOT/'irsde').glob('*.py') if o.stem not in ('__init__', '_modidx'))
+    found = [v for m in modules for v in violations(m)] + list(study_exports(ROOT/'nbs'))
+    print(*found, sep='\n', end='\n' if found else '')
+    print(f'{len(modules)} modules read')
+    sys.exit(bool(found) or not modules)

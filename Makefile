@@ -1,0 +1,58 @@
+# `make demo` and `make test` need Python 3.10+ and nothing else; each first makes .venv, once.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO_OUT := out/demo
+
+.PHONY: help demo test export readme docs preview clean
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+
+demo: $(READY)  ## Run the 1-D toy of chapter 20 end to end and write its figure
+	@rm -rf $(DEMO_OUT) && mkdir -p $(DEMO_OUT)
+	@echo "Running chapter 20: the whole method on one pixel, about a minute on a CPU ..."
+	@IRSDE_DEMO_OUT="$(CURDIR)/$(DEMO_OUT)" $(BIN)/jupyter nbconvert --log-level=WARN --execute --to html \
+	    --output-dir $(DEMO_OUT) nbs/20_toy.ipynb
+	@test -s $(DEMO_OUT)/toy.png || { echo "Chapter 20 ran, but wrote no $(DEMO_OUT)/toy.png"; exit 1; }
+	@echo "The figure:  $(DEMO_OUT)/toy.png"
+	@echo "The chapter: $(DEMO_OUT)/20_toy.html"
+
+test: $(READY)  ## Run every check, stopping at the first that fails
+	@$(BIN)/python .ci/check_all.py
+
+export: $(READY)  ## Write irsde/ from the notebooks, clean the notebooks, write README.md
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+	$(BIN)/python .ci/make_readme.py
+
+readme: $(READY)  ## Write README.md from nbs/index.ipynb
+	$(BIN)/python .ci/make_readme.py
+
+docs preview: need-quarto readme
+docs:  ## Build the site into _docs (needs Quarto)
+	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_docs
+preview:  ## Serve the site, following edits (needs Quarto)
+	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_preview
+
+.PHONY: need-quarto
+need-quarto:  # else nbdev would try to install Quarto itself, as root
+	@command -v quarto >/dev/null || { \
+	    echo "This needs Quarto 1.7, which is not on your PATH: https://quarto.org/docs/download/"; exit 1; }
+
+clean:  ## Remove what was built (not .venv)
+	rm -rf _docs _proc out build dist irsde.egg-info nbs/.last_checked
+
+# The stamp is written last, so an interrupted set-up is begun again.
+$(READY): settings.ini setup.py
+	@$(BIN)/python -c "" 2>/dev/null && test -f $@ || { \
+	    for py in "$(PYTHON)" python3.13 python3.12 python3.11 python3.10 none; do \
+	        "$$py" -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))" 2>/dev/null && break; \
+	    done; \
+	    test "$$py" != none || { \
+	        echo "irsde needs Python 3.10 to 3.13; $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Try: make PYTHON=/path/to/python3.12"; exit 1; }; \
+	    echo "Making .venv with $$py (once, a few minutes: PyTorch is large) ..."; \
+	    "$$py" -m venv --clear .venv && $(BIN)/python -m pip install --quiet --upgrade pip; }
+	@echo "Installing irsde and what it needs into .venv ..."
+	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
