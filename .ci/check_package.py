@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ['matplotlib', 'pandas', 'lpips', 'skimage', 'torchvision'] # not for the mathematics
-DEV = ['nbdev', 'fastcore', 'execnb', 'jupyterlab', 'jupytext', 'sympy']
+DEV = ['nbdev', 'fastcore', 'execnb', 'IPython', 'jupyterlab', 'jupytext', 'build']
 
 def settings():
     config = ConfigParser()
@@ -27,7 +27,9 @@ def build(tmp):
     for name in git_files():
         (tmp/'src'/name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT/name, tmp/'src'/name, follow_symlinks=False)
-    subprocess.run([sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', tmp/'src'], check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp/'dist', tmp/'src']
+    res = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if res.returncode: sys.exit(f'the wheel could not be built:\n{res.stdout}')
     return next((tmp/'dist').glob('*.whl'))
 
 def closure(requirements, extras=(''), seen=None):
@@ -79,9 +81,9 @@ def check(wheel, python, away):
     find = f'from importlib.util import find_spec; print(*[o for o in {DEV} if find_spec(o)])'
     present = call(python, '-c', find)[1]
     if present: yield f'not a user\'s environment, it has {present}'
-    for module in sorted(Path(o).stem for o in git_files('irsde') if o.endswith('.py')):
-        code, out = call(python, '-c', f'import irsde.{module}')
-        if code: yield f'import irsde.{module} fails: {out}'
+    modules = sorted('irsde.' + Path(o).stem for o in git_files('irsde') if o.endswith('.py'))
+    code, out = call(python, '-c', f'import importlib\nfor o in {modules}: importlib.import_module(o)')
+    if code: yield f'a module cannot be imported:\n{out}'
     for module, names in ('sde', HEAVY), ('cli', HEAVY + ['torch']):
         found = loaded(f'irsde.{module}', names)
         if found: yield f'import irsde.{module} pulls in {", ".join(found)}'
