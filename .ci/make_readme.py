@@ -1,4 +1,4 @@
-"Write README.md from nbs/index.ipynb, so that GitHub and the site open on the same page. --check only compares."
+"""Write README.md from nbs/index.ipynb, so that GitHub and the site open on the same page. --check only compares."""
 import re, sys
 from pathlib import Path
 import nbformat
@@ -7,25 +7,26 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parents[1]
 NOTE = '<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->\n'
 HIDDEN = re.compile(r'^#\|\s*(hide|include:\s*false)\b', re.MULTILINE)
-LINK = re.compile(r'(\]\(|src=")(?![a-z]+:|#|/|\.\./)') # a relative target, which starts in nbs/
+RELATIVE = re.compile(r'(\]\(|(?:src|href)=")(?![a-z]+:|#|/)') # in nbs/; in the README, relative to the top
 
-def parts(root=ROOT):
+def made(root=ROOT):
     "Path -> content of README.md and of the pictures that its outputs hold"
     nb = nbformat.read(root/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [o for o in nb.cells if not HIDDEN.search(o.source)]
-    for cell in nb.cells: # Quarto's directives are not for a reader
-        if cell.cell_type == 'code': cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE)
-    text, resources = MarkdownExporter().from_notebook_node(nb, {'unique_key': 'images/index', 'output_files_dir': ''})
-    text = LINK.sub(r'\1nbs/', text).replace('](nbs/../', '](')
-    pictures = {root/'nbs'/name: data for name,data in resources['outputs'].items()}
+    nb.metadata.language_info = {'name': 'python'}
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown': cell.source = RELATIVE.sub(r'\1nbs/', cell.source)
+        else: cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE) # directives to Quarto
+    text, resources = MarkdownExporter().from_notebook_node(nb, {'unique_key': 'index', 'output_files_dir': 'nbs/images'})
+    text = re.sub(r'\n```\s+```python\n', '\n\n', re.sub(r'\n{3,}', '\n\n', text)) # code that follows code is one block
+    pictures = {root/name: data for name,data in resources['outputs'].items()}
     return {root/'README.md': (NOTE + text.strip() + '\n').encode(), **pictures}
 
 if __name__ == '__main__':
-    made = parts()
     if '--check' in sys.argv[1:]:
-        stale = [p for p,data in made.items() if not p.exists() or p.read_bytes() != data]
+        stale = [p for p,data in made().items() if not p.exists() or p.read_bytes() != data]
         for path in stale: print(f'{path.relative_to(ROOT)} is not what nbs/index.ipynb says')
         sys.exit(bool(stale))
-    for path,data in made.items():
+    for path,data in made().items():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
