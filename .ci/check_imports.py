@@ -1,6 +1,10 @@
-"Which module of irsde may import which, held by reading the source."
+"Which module of irsde may import which, and which packages, held by reading the source."
 import ast, json, re, sys
+from configparser import ConfigParser
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = { # module -> the modules of irsde that it may import; all else comes from packages outside
@@ -14,7 +18,13 @@ ALLOWED = { # module -> the modules of irsde that it may import; all else comes 
     'restore': ['sampling', 'checkpoint', 'tasks'],
 }
 ALLOWED['cli'] = [*ALLOWED] # but inside its commands only, so that `irsde --help` is quick
-DEV_ONLY = {'fastcore', 'nbdev', 'execnb', 'IPython'}
+
+def declared():
+    "The top-level packages that settings.ini's requirements bring in themselves"
+    config = ConfigParser()
+    config.read(ROOT/'settings.ini', encoding='utf-8')
+    wanted = {canonicalize_name(Requirement(o).name) for o in config['DEFAULT']['requirements'].split()}
+    return {top for top,dists in packages_distributions().items() if wanted & set(map(canonicalize_name, dists))}
 
 def imported(node):
     "Dotted names that an import statement of irsde asks for, relative ones made absolute"
@@ -22,8 +32,8 @@ def imported(node):
     base = '.'.join(filter(None, ['irsde' if node.level else '', node.module]))
     return [f'{base}.{o.name}' for o in node.names] if base == 'irsde' else [base]
 
-def violations(path):
-    "What `path`, a module of irsde, imports and may not"
+def violations(path, packages):
+    "What `path`, a module of irsde, imports and may not; `packages` are those that users have"
     module, tree = path.stem, ast.parse(path.read_text(encoding='utf-8'))
     if module not in ALLOWED:
         yield f'{path.name} is not in the table: add it to ALLOWED in .ci/check_imports.py'
@@ -34,8 +44,8 @@ def violations(path):
             top,_,rest = name.partition('.')
             other = rest.split('.')[0]
             where = f'{path.name}: imports {name}'
-            if top in DEV_ONLY: yield f'{where}, a development tool that users do not have'
-            if other in ALLOWED and top == 'irsde':
+            if top not in packages | sys.stdlib_module_names | {'irsde'}: yield f'{where}, which is not among the requirements in settings.ini'
+            if top == 'irsde' and other in ALLOWED:
                 if other not in ALLOWED[module]: yield f'{where}, but {module} may import {ALLOWED[module] or "no other module"}'
                 elif module == 'cli' and node in tree.body: yield f'{where} on loading; import it inside the command'
 
@@ -48,8 +58,9 @@ def study_exports(nbs):
             yield f'{nb.name} exports code: a study notebook may not'
 
 if __name__ == '__main__':
+    packages = declared()
     modules = sorted(o for o in (ROOT/'irsde').glob('*.py') if o.stem not in ('__init__', '_modidx'))
-    found = [v for m in modules for v in violations(m)] + list(study_exports(ROOT/'nbs'))
+    found = [v for m in modules for v in violations(m, packages)] + list(study_exports(ROOT/'nbs'))
     print(*found, sep='\n', end='\n' if found else '')
     print(f'{len(modules)} modules read')
     sys.exit(bool(found) or not modules)

@@ -2,7 +2,7 @@
 
 The environment gets the runtime dependencies that this one already has, by link, instead of several GB from the network;
 pip then resolves the wheel's requirements against them. With --download, pip fetches them."""
-import json, os, shutil, subprocess, sys, tempfile, venv, zipfile
+import os, shutil, subprocess, sys, tempfile, venv, zipfile
 from configparser import ConfigParser
 from importlib.metadata import distribution
 from pathlib import Path
@@ -65,8 +65,9 @@ def check(wheel, python, away):
         env = {k:v for k,v in os.environ.items() if k != 'PYTHONPATH'}
         res = subprocess.run(command, cwd=away, env=env, text=True, capture_output=True)
         return res.returncode, (res.stdout if res.returncode == 0 else res.stderr).strip()
-    def loaded(module, names): return json.loads(call(python, '-c',
-        f'import json, sys, {module}; print(json.dumps([o for o in {names} if o in sys.modules]))')[1])
+    def loaded(module, names):
+        code, out = call(python, '-c', f'import sys, {module}; print(*[o for o in {names} if o in sys.modules])')
+        return '' if code else out # one that fails is reported above
 
     missing = set(git_files('irsde')) - set(zipfile.ZipFile(wheel).namelist())
     for name in sorted(missing): yield f'{name} is not in the wheel'
@@ -86,7 +87,7 @@ def check(wheel, python, away):
     if code: yield f'a module cannot be imported:\n{out}'
     for module, names in ('sde', HEAVY), ('cli', HEAVY + ['torch']):
         found = loaded(f'irsde.{module}', names)
-        if found: yield f'import irsde.{module} pulls in {", ".join(found)}'
+        if found: yield f'import irsde.{module} pulls in {found}'
     for arg, expect in ('--version', cfg['version']), ('--help', 'Usage: irsde'):
         code, out = call(python.parent/'irsde', arg)
         if code or expect not in out: yield f'irsde {arg} gives exit {code} and: {out}'
