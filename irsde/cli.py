@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['main', 'table', 'solvers']
 
-# %% ../nbs/17_cli.ipynb #baf13814
+# %% ../nbs/17_cli.ipynb #8e52b27d
 import click
 
 from . import __version__
 
-# %% ../nbs/17_cli.ipynb #dc5a3abc
+# %% ../nbs/17_cli.ipynb #56da0ff4
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="irsde %(version)s")
 def main():
     "Restore images with mean-reverting stochastic differential equations."
 
-# %% ../nbs/17_cli.ipynb #71f26ae2
+# %% ../nbs/17_cli.ipynb #5ebef705
 def table(
     header:list, # Column names
     rows:list,   # Rows, as long as the header
@@ -26,7 +26,7 @@ def table(
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join("  ".join(o.ljust(w) for o, w in zip(row, widths)).rstrip() for row in cells)
 
-# %% ../nbs/17_cli.ipynb #d688422a
+# %% ../nbs/17_cli.ipynb #8f34eaad
 @main.command()
 def solvers():
     "List the solvers: name, order, whether random, and what each does."
@@ -34,5 +34,5 @@ def solvers():
     rows = [[name, o.order, "yes" if o.random else "no", o.about] for name, o in SOLVERS.items()]
     click.echo(table(["name", "order", "random", "what it does"], rows))
 
-# %% ../nbs/17_cli.ipynb #c0e21a95
+# %% ../nbs/17_cli.ipynb #ecd5ae6b
 if __name__ == "__main__" and "__file__" in globals(): main(prog_name="irsde")
