@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['THETAS', 'constant_theta', 'linear_theta', 'cosine_theta', 'check_time', 'ThetaSchedule']
 
-# %% ../nbs/01_schedule.ipynb #940d3bb9
+# %% ../nbs/01_schedule.ipynb #dc834a43
 import math
 import operator
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-# %% ../nbs/01_schedule.ipynb #ca984f3e
+# %% ../nbs/01_schedule.ipynb #f66d971f
 def constant_theta(
     t,       # Grid times 0..T, number or tensor
     n_steps, # T
@@ -22,7 +22,7 @@ def constant_theta(
     "The same speed at every time"
     return torch.ones_like(torch.as_tensor(t, dtype=torch.float64))
 
-# %% ../nbs/01_schedule.ipynb #a28b2f2a
+# %% ../nbs/01_schedule.ipynb #1778753e
 def linear_theta(
     t,       # Grid times 0..T, number or tensor
     n_steps, # T
@@ -30,7 +30,7 @@ def linear_theta(
     "Speed growing linearly from 1 at t = 0 to 200 at t = T"
     return 1 + 199 * torch.as_tensor(t, dtype=torch.float64) / n_steps
 
-# %% ../nbs/01_schedule.ipynb #777e06c7
+# %% ../nbs/01_schedule.ipynb #0b44c4b9
 def cosine_theta(
     t,       # Grid times 0..T, number or tensor
     n_steps, # T
@@ -40,10 +40,10 @@ def cosine_theta(
     t = torch.as_tensor(t, dtype=torch.float64)
     return 1 - c(t + 1) / c(torch.zeros_like(t))
 
-# %% ../nbs/01_schedule.ipynb #5a2a71b0
+# %% ../nbs/01_schedule.ipynb #0a947f9c
 THETAS = {"constant": constant_theta, "linear": linear_theta, "cosine": cosine_theta}
 
-# %% ../nbs/01_schedule.ipynb #8f768697
+# %% ../nbs/01_schedule.ipynb #06b0d4dc
 def check_time(
     t,        # An int, or an integer tensor of shape (b,)
     low:int,  # Smallest time allowed
@@ -55,12 +55,14 @@ def check_time(
         bad = t[(t < low) | (t > high)]
     else:
         try: t = operator.index(t)
-        except TypeError as e: raise ValueError(f"a time is an int or a (b,) integer tensor, not {t!r}") from e
+        except TypeError as e:
+            raise ValueError(f"a time is an int or a (b,) integer tensor, not {t!r}") from e
         bad = [] if low <= t <= high else [t]
-    if len(bad): raise ValueError(f"time {int(bad[0])} is off the grid: {low}..{high} are allowed here")
+    if len(bad):
+        raise ValueError(f"time {int(bad[0])} is off the grid: {low}..{high} are allowed here")
     return t
 
-# %% ../nbs/01_schedule.ipynb #21ab2ee5
+# %% ../nbs/01_schedule.ipynb #e3cf0dd3
 @dataclass(frozen=True, repr=False)
 class ThetaSchedule:
     "The clock Theta at the grid times 0..T: `theta_bar[0] = 0`, `exp(-theta_bar[T]) = delta`"
@@ -70,15 +72,19 @@ class ThetaSchedule:
     theta_bar:Tensor=field(init=False, compare=False) # (T+1,) float64, the clock
 
     def __post_init__(self):
-        theta = THETAS.get(self.theta, self.theta)
-        if not callable(theta): raise ValueError(f"unknown schedule {theta!r}: known are {', '.join(THETAS)}, or pass a function")
-        if not (isinstance(self.n_steps, int) and self.n_steps >= 1): raise ValueError(f"n_steps is a whole number from 1, not {self.n_steps!r}")
+        theta = THETAS.get(self.theta, self.theta) if isinstance(self.theta, str) else self.theta
+        if not callable(theta):
+            raise ValueError(f"unknown schedule {theta!r}: known are {', '.join(THETAS)}, or pass a function")
+        try: n_steps = operator.index(self.n_steps)
+        except TypeError: n_steps = 0
+        if n_steps < 1: raise ValueError(f"n_steps is a whole number from 1, not {self.n_steps!r}")
         if not 0 < self.delta < 1: raise ValueError(f"delta lies between 0 and 1, exclusive: got {self.delta!r}")
-        speed = theta(torch.arange(1, self.n_steps + 1, dtype=torch.float64), self.n_steps)
-        if not (speed.isfinite() & (speed > 0)).all(): raise ValueError(f"{theta.__name__} must be positive and finite at t = 1..{self.n_steps}: got {speed.min().item()}")
+        speed = theta(torch.arange(1, n_steps + 1, dtype=torch.float64), n_steps)
+        if not (speed.isfinite() & (speed > 0)).all():
+            raise ValueError(f"a speed is positive and finite at t = 1..{n_steps}: got {speed.min().item()}")
         clock = torch.cat([speed.new_zeros(1), speed.cumsum(0)])
-        object.__setattr__(self, "theta", theta)
-        object.__setattr__(self, "theta_bar", clock * (-math.log(self.delta) / clock[-1]))
+        values = dict(theta=theta, n_steps=n_steps, theta_bar=clock * (-math.log(self.delta) / clock[-1]))
+        for name, value in values.items(): object.__setattr__(self, name, value)
 
     def __repr__(self): return f"ThetaSchedule({self.theta.__name__}, n_steps={self.n_steps}, delta={self.delta})"
 
@@ -94,7 +100,8 @@ class ThetaSchedule:
         t,       # Later grid time, int or (b,)
     )->Tensor:   # Theta_t - Theta_s, float64, shape () or (b,)
         "Clock time from s to t"
-        if not torch.all(torch.as_tensor(s).cpu() < torch.as_tensor(t).cpu()): raise ValueError(f"s must come before t: got s = {s}, t = {t}")
+        if not torch.all(torch.as_tensor(s).cpu() < torch.as_tensor(t).cpu()):
+            raise ValueError(f"s must come before t: got s = {s}, t = {t}")
         return self.at(t) - self.at(s)
 
     def increment(self,
