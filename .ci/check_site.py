@@ -10,10 +10,10 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 ROOT = Path(__file__).parents[1]
 LABEL = re.compile(r'\{[^{}\n]*?#([\w:.-]+)[^{}\n]*\}') # {#eq-name}, {#sec-name .class}
-RAW_LATEX = re.compile(r'\\(?:[A-Za-z]{2,}|[(\[])|\$')
+RAW_LATEX = re.compile(r'\\[A-Za-z]{2,}|\$')
 # Pandoc's rules, which Quarto follows: no space inside the dollars, no digit after them, no blank line between them
-MARKDOWN = MarkdownIt('commonmark').enable('table').use(dollarmath_plugin, allow_labels=False, allow_space=False,
-                      allow_digits=False, allow_blank_lines=False, double_inline=True)
+MARKDOWN = MarkdownIt('commonmark').enable('table').disable('text_join').use(
+    dollarmath_plugin, allow_labels=False, allow_space=False, allow_digits=False, allow_blank_lines=False, double_inline=True)
 
 def flat(tokens):
     for token in tokens: yield token; yield from flat(token.children or [])
@@ -39,7 +39,10 @@ class Page:
     @property
     def formulas(self): return [dict(tex=o.content, display=o.type != 'math_inline') for o in self.tokens if o.type.startswith('math_')]
     @property
-    def stray(self): return [(m[0], o.content) for o in self.tokens if o.type == 'text' for m in [RAW_LATEX.search(o.content)] if m]
+    def stray(self): # an escaped dollar comes as a text_special of its own
+        texts = [''.join(o.content for o in t.children if o.type.startswith('text') and (o.type, o.content) != ('text_special', '$'))
+                 for t in self.tokens if t.type == 'inline']
+        return [(m[0], text) for text in texts for m in [RAW_LATEX.search(text)] if m]
     @property
     def anchors(self):
         heads = [''.join(p.content for p in b.children) for a,b in zip(self.tokens, self.tokens[1:]) if a.type == 'heading_open']
