@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['expand', 'check_state', 'OrnsteinUhlenbeck', 'IRSDE', 'DenoisingSDE']
 
-# %% ../nbs/02_sde.ipynb #ab390ecd
+# %% ../nbs/02_sde.ipynb #263177a0
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .schedule import ThetaSchedule, check_time
 
-# %% ../nbs/02_sde.ipynb #6c115d63
+# %% ../nbs/02_sde.ipynb #b91e233c
 def expand(
     c:Tensor, # Coefficient, shape () or (b,)
     x:Tensor, # Batch, shape (b, ...)
@@ -23,7 +23,7 @@ def expand(
     if len(c) != len(x): raise ValueError(f"{len(c)} times were given for a batch of {len(x)}")
     return c.to(x.device, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
 
-# %% ../nbs/02_sde.ipynb #86726218
+# %% ../nbs/02_sde.ipynb #e28e38c6
 def check_state(
     x:Tensor, # The state
     **others, # Tensors that must have its shape and device
@@ -38,7 +38,7 @@ def check_state(
             raise ValueError(f"{name} has shape {tuple(o.shape)}, the state {tuple(x.shape)}")
         if o.device != x.device: raise ValueError(f"{name} is on {o.device}, the state on {x.device}")
 
-# %% ../nbs/02_sde.ipynb #e7b04388
+# %% ../nbs/02_sde.ipynb #1203e7de
 @dataclass(frozen=True)
 class OrnsteinUhlenbeck:
     "The process dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t, in grid steps"
@@ -79,7 +79,7 @@ class OrnsteinUhlenbeck:
 
     def _before(self, t, s=None): return t - 1 if s is None else s
 
-# %% ../nbs/02_sde.ipynb #3cc2899c
+# %% ../nbs/02_sde.ipynb #d9730f7f
 class IRSDE(OrnsteinUhlenbeck):
     "Image restoration SDE: the process starts at the clean image x0 and is pulled to the degraded image mu"
 
@@ -161,7 +161,7 @@ class IRSDE(OrnsteinUhlenbeck):
         t,          # Grid time 1..T, int or (b,)
         s=None,     # Earlier grid time, t-1 if left out
     )->tuple:       # Mean (b, ...) and std, broadcastable to it
-        "p(x_s | x_t, x_0); its mean at s = t-1 is the paper's optimum x*_{t-1}"
+        "p(x_s | x_t, x_0); its mean at s = t-1 is the paper's optimum `x*_{t-1}`"
         check_state(x_t, x0=x0, mu=mu)
         of_x, of_x0, std = (expand(w, x_t) for w in self.posterior_weights(t, s))
         return mu + of_x * (x_t - mu) + of_x0 * (x0 - mu), std
@@ -192,9 +192,9 @@ class IRSDE(OrnsteinUhlenbeck):
 
     def _after_0(self, t): return check_time(t, 1, self.schedule.n_steps) # At 0 there is no noise
 
-# %% ../nbs/02_sde.ipynb #21af9ce1
+# %% ../nbs/02_sde.ipynb #0c99b5d1
 class DenoisingSDE(IRSDE):
-    "For Gaussian noise: p(x_t | x_0) = N(x_0, s_t^2). Ignores `mu`, but in `drift` and `transition` pass x0 for it"
+    "For Gaussian noise: p(x_t | x_0) = N(x_0, s_t^2); `mu` is ignored (but is x0 in `drift` and `transition`)"
 
     def alpha(self, t)->Tensor:
         "1: the clean image never fades"
@@ -235,6 +235,6 @@ class DenoisingSDE(IRSDE):
         if not sigma > 0:
             raise ValueError(f"sigma is a positive noise level in image units, such as 25/255: got {sigma!r}")
         if sigma > self.lam:
-            raise ValueError(f"sigma = {sigma:.4g} is above lam = {self.lam:.4g}, the most noise that this SDE knows: "
-                             "use a model trained with a larger lam, or shrink the picture first (that averages noise away)")
+            raise ValueError(f"sigma = {sigma:.4g} is above lam = {self.lam:.4g}, the most noise this SDE knows: "
+                             "use a model trained with a larger lam, or shrink the picture (that averages noise)")
         return 1 + int((self.std(torch.arange(1, self.schedule.n_steps + 1)) - sigma).abs().argmin())
