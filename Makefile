@@ -52,7 +52,7 @@ $(READY): settings.ini setup.py
 	    test "$$py" != none || { \
 	        echo "irsde needs Python 3.10 to 3.13; $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Try: make PYTHON=/path/to/python3.12"; exit 1; }; \
 	    echo "Making .venv with $$py (once, a few minutes: PyTorch is large) ..."; \
-	    "$$py" -m venv --clear .venv && $(BIN)/python -m pip install --quiet --upgrade pip; }
+	    "$$py" -m venv --clear .venv && $(BIN)/python -m pip install -qq --upgrade pip; }
 	@echo "Installing irsde and what it needs into .venv ..."
-	@$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@$(BIN)/python -m pip install -qq --editable ".[dev]"
 	@touch $@
