@@ -43,14 +43,15 @@ need-quarto:  # else nbdev would try to install Quarto itself, as root
 clean:  ## Remove what was built (not .venv)
 	rm -rf _docs _proc out build dist irsde.egg-info nbs/.last_checked
 
-# The stamp is written last, so an interrupted set-up is begun again.
+# The stamp is written last, so an interrupted set-up is begun again. Python 3.10 to 3.13 are tested, so they come first.
 $(READY): settings.ini setup.py
 	@$(BIN)/python -c "" 2>/dev/null && test -f $@ || { \
 	    for py in "$(PYTHON)" python3.13 python3.12 python3.11 python3.10 none; do \
 	        "$$py" -c "import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))" 2>/dev/null && break; \
 	    done; \
-	    test "$$py" != none || { \
-	        echo "irsde needs Python 3.10 to 3.13; $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Try: make PYTHON=/path/to/python3.12"; exit 1; }; \
+	    test "$$py" != none || py="$(PYTHON)"; \
+	    "$$py" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null || { \
+	        echo "irsde needs Python 3.10 or newer; $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Try: make PYTHON=/path/to/python3.12"; exit 1; }; \
 	    echo "Making .venv with $$py (once, a few minutes: PyTorch is large) ..."; \
 	    "$$py" -m venv --clear .venv && $(BIN)/python -m pip install -qq --upgrade pip; }
 	@echo "Installing irsde and what it needs into .venv ..."
