@@ -52,8 +52,8 @@ $(READY): settings.ini setup.py
 	    test "$$py" != none || py="$(PYTHON)"; \
 	    "$$py" -c "import sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null || { \
 	        echo "irsde needs Python 3.10 or newer; $(PYTHON) is $$("$(PYTHON)" --version 2>&1). Try: make PYTHON=/path/to/python3.12"; exit 1; }; \
-	    echo "Making .venv with $$py (once, a few minutes: PyTorch is large) ..."; \
+	    echo "Making .venv with $$py (once; PyTorch is several GB, so this may take ten minutes) ..."; \
 	    "$$py" -m venv --clear .venv && $(BIN)/python -m pip install -qq --upgrade pip; }
 	@echo "Installing irsde and what it needs into .venv ..."
-	@$(BIN)/python -m pip install -qq --editable ".[dev]"
+	@$(BIN)/python -m pip install --editable ".[dev]"
 	@touch $@
