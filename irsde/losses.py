@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['distance', 'noise_matching_loss', 'max_likelihood_loss']
 
-# %% ../nbs/06_losses.ipynb #7f67538c
+# %% ../nbs/06_losses.ipynb #d90310b5
 from torch import Tensor
 
 from .sde import IRSDE
 
-# %% ../nbs/06_losses.ipynb #9b7ed284
+# %% ../nbs/06_losses.ipynb #ebd72edd
 def distance(
     a:Tensor, # Any shape
     b:Tensor, # Same shape
@@ -20,7 +20,7 @@ def distance(
     if a.shape != b.shape: raise ValueError(f"the model's shape {tuple(a.shape)} is not the target's {tuple(b.shape)}")
     return (a - b).abs().pow(p).mean()
 
-# %% ../nbs/06_losses.ipynb #e36b9a9b
+# %% ../nbs/06_losses.ipynb #947746f2
 def noise_matching_loss(
     sde:IRSDE,    # Or DenoisingSDE
     model,        # `model(x, mu, t) -> noise`
@@ -33,7 +33,7 @@ def noise_matching_loss(
     "mean |model(x_t) - noise|^p"
     return distance(model(sde.perturb(x0, mu, t, noise), mu, t), noise, p)
 
-# %% ../nbs/06_losses.ipynb #0b0c28ee
+# %% ../nbs/06_losses.ipynb #8b2fde45
 def max_likelihood_loss(
     sde:IRSDE,    # Or DenoisingSDE
     model,        # `model(x, mu, t) -> noise`
