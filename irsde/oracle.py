@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GaussianOracle', 'EmpiricalOracle']
 
-# %% ../nbs/03_oracle.ipynb #82c8c71a
+# %% ../nbs/03_oracle.ipynb #29a03599
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .sde import IRSDE, expand
 
-# %% ../nbs/03_oracle.ipynb #2807e107
+# %% ../nbs/03_oracle.ipynb #15a1f73c
 @dataclass(frozen=True)
 class GaussianOracle:
     "The exact noise estimate when every pixel of the clean image is N(mean, std^2), independently"
@@ -34,7 +34,7 @@ class GaussianOracle:
         alpha = expand(self.sde.alpha(t), x)
         return noise_std * (x - centre) / ((alpha * self.std) ** 2 + noise_std**2)
 
-# %% ../nbs/03_oracle.ipynb #29cb98ab
+# %% ../nbs/03_oracle.ipynb #f17662f1
 @dataclass(frozen=True)
 class EmpiricalOracle:
     "The exact noise estimate when the clean image is one of a list, each as likely, blurred by N(0, std^2)"

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['THETAS', 'constant_theta', 'linear_theta', 'cosine_theta', 'check_time', 'ThetaSchedule']
 
-# %% ../nbs/01_schedule.ipynb #dc834a43
+# %% ../nbs/01_schedule.ipynb #28f30790
 import math
 import operator
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-# %% ../nbs/01_schedule.ipynb #f66d971f
+# %% ../nbs/01_schedule.ipynb #9853f280
 def constant_theta(
     t,       # Grid times 0..T, number or tensor
     n_steps, # T
@@ -22,7 +22,7 @@ def constant_theta(
     "The same speed at every time"
     return torch.ones_like(torch.as_tensor(t, dtype=torch.float64))
 
-# %% ../nbs/01_schedule.ipynb #1778753e
+# %% ../nbs/01_schedule.ipynb #d21b2fbd
 def linear_theta(
     t,       # Grid times 0..T, number or tensor
     n_steps, # T
@@ -30,7 +30,7 @@ def linear_theta(
     "Speed growing linearly from 1 at t = 0 to 200 at t = T"
     return 1 + 199 * torch.as_tensor(t, dtype=torch.float64) / n_steps
 
-# %% ../nbs/01_schedule.ipynb #0b44c4b9
+# %% ../nbs/01_schedule.ipynb #f35e32d1
 def cosine_theta(
     t,       # Grid times 0..T, number or tensor
     n_steps, # T
@@ -40,10 +40,10 @@ def cosine_theta(
     t = torch.as_tensor(t, dtype=torch.float64)
     return 1 - c(t + 1) / c(torch.zeros_like(t))
 
-# %% ../nbs/01_schedule.ipynb #0a947f9c
+# %% ../nbs/01_schedule.ipynb #b1a7c315
 THETAS = {"constant": constant_theta, "linear": linear_theta, "cosine": cosine_theta}
 
-# %% ../nbs/01_schedule.ipynb #06b0d4dc
+# %% ../nbs/01_schedule.ipynb #eaa293e5
 def check_time(
     t,        # An int, or an integer tensor of shape (b,)
     low:int,  # Smallest time allowed
@@ -62,7 +62,7 @@ def check_time(
         raise ValueError(f"time {int(bad[0])} is off the grid: {low}..{high} are allowed here")
     return t
 
-# %% ../nbs/01_schedule.ipynb #e3cf0dd3
+# %% ../nbs/01_schedule.ipynb #4dc7c6ea
 @dataclass(frozen=True, repr=False)
 class ThetaSchedule:
     "The clock Theta at the grid times 0..T: `theta_bar[0] = 0`, `exp(-theta_bar[T]) = delta`"

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['expand', 'check_state', 'OrnsteinUhlenbeck', 'IRSDE', 'DenoisingSDE']
 
-# %% ../nbs/02_sde.ipynb #33f1106d
+# %% ../nbs/02_sde.ipynb #55521936
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .schedule import ThetaSchedule, check_time
 
-# %% ../nbs/02_sde.ipynb #3decc4e9
+# %% ../nbs/02_sde.ipynb #7c6b493d
 def expand(
     c:Tensor, # Coefficient, shape () or (b,)
     x:Tensor, # Batch, shape (b, ...)
@@ -23,7 +23,7 @@ def expand(
     if len(c) != len(x): raise ValueError(f"{len(c)} times were given for a batch of {len(x)}")
     return c.to(x.device, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
 
-# %% ../nbs/02_sde.ipynb #9ca09fe0
+# %% ../nbs/02_sde.ipynb #ad212c68
 def check_state(
     x:Tensor, # The state
     **others, # Tensors that must have its shape and device
@@ -38,7 +38,7 @@ def check_state(
             raise ValueError(f"{name} has shape {tuple(o.shape)}, the state {tuple(x.shape)}")
         if o.device != x.device: raise ValueError(f"{name} is on {o.device}, the state on {x.device}")
 
-# %% ../nbs/02_sde.ipynb #811baf5a
+# %% ../nbs/02_sde.ipynb #fc156026
 @dataclass(frozen=True)
 class OrnsteinUhlenbeck:
     "The process dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t, in grid steps"
@@ -79,7 +79,7 @@ class OrnsteinUhlenbeck:
 
     def _before(self, t, s=None): return t - 1 if s is None else s
 
-# %% ../nbs/02_sde.ipynb #43314d7f
+# %% ../nbs/02_sde.ipynb #d112c8df
 class IRSDE(OrnsteinUhlenbeck):
     "Image restoration SDE: the process starts at the clean image x0 and is pulled to the degraded image mu"
 
@@ -192,7 +192,7 @@ class IRSDE(OrnsteinUhlenbeck):
 
     def _after_0(self, t): return check_time(t, 1, self.schedule.n_steps) # At 0 there is no noise
 
-# %% ../nbs/02_sde.ipynb #f3fb5d44
+# %% ../nbs/02_sde.ipynb #170329b3
 class DenoisingSDE(IRSDE):
     "For Gaussian noise: p(x_t | x_0) = N(x_0, s_t^2); `mu` is ignored (but is x0 in `drift` and `transition`)"
 
