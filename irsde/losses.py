@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['distance', 'noise_matching_loss', 'max_likelihood_loss']
 
-# %% ../nbs/06_losses.ipynb #d90310b5
+# %% ../nbs/06_losses.ipynb #fb873b73
 from torch import Tensor
 
 from .sde import IRSDE
 
-# %% ../nbs/06_losses.ipynb #ebd72edd
+# %% ../nbs/06_losses.ipynb #b8ae7d8b
 def distance(
     a:Tensor, # Any shape
     b:Tensor, # Same shape
@@ -20,7 +20,7 @@ def distance(
     if a.shape != b.shape: raise ValueError(f"the model's shape {tuple(a.shape)} is not the target's {tuple(b.shape)}")
     return (a - b).abs().pow(p).mean()
 
-# %% ../nbs/06_losses.ipynb #947746f2
+# %% ../nbs/06_losses.ipynb #d493904b
 def noise_matching_loss(
     sde:IRSDE,    # Or DenoisingSDE
     model,        # `model(x, mu, t) -> noise`
@@ -33,7 +33,7 @@ def noise_matching_loss(
     "mean |model(x_t) - noise|^p"
     return distance(model(sde.perturb(x0, mu, t, noise), mu, t), noise, p)
 
-# %% ../nbs/06_losses.ipynb #8b2fde45
+# %% ../nbs/06_losses.ipynb #3514d78c
 def max_likelihood_loss(
     sde:IRSDE,    # Or DenoisingSDE
     model,        # `model(x, mu, t) -> noise`

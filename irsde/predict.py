@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['PREDICTIONS', 'NoisePrediction', 'CleanPrediction', 'VelocityPrediction', 'clean_matching_loss']
 
-# %% ../nbs/05_predict.ipynb #a06b7fdc
+# %% ../nbs/05_predict.ipynb #0979fbac
 import torch
 from torch import Tensor, nn
 
 from .sde import IRSDE, DenoisingSDE, check_state, expand
 
-# %% ../nbs/05_predict.ipynb #a0e4fded
+# %% ../nbs/05_predict.ipynb #505fca7a
 class NoisePrediction(nn.Module):
     "A network whose raw output is the noise, as in the official checkpoints"
     def __init__(self,
@@ -34,14 +34,14 @@ class NoisePrediction(nn.Module):
         "model(x, mu, t) -> noise"
         return self.raw(x, mu, t)
 
-# %% ../nbs/05_predict.ipynb #167f99e4
+# %% ../nbs/05_predict.ipynb #4fa735f2
 class CleanPrediction(NoisePrediction):
     "A network whose raw output is what the degraded image lacks: x_0 = mu + output (in a DenoisingSDE: x_t + output)"
     def forward(self, x, mu, t)->Tensor:
         x0 = self.sde.base(x, mu) + self.raw(x, mu, t)
         return self.sde.noise_from_x0(x.to(x0.dtype), mu.to(x0.dtype), x0, t)
 
-# %% ../nbs/05_predict.ipynb #2c1f5a9d
+# %% ../nbs/05_predict.ipynb #8529a0b4
 class VelocityPrediction(NoisePrediction):
     "A network whose raw output is the velocity along the arc from clean to noise: alpha lam noise - sqrt(1 - alpha^2) (x_0 - mu), in image units"
     def __init__(self, sde:IRSDE, net:nn.Module):
@@ -54,10 +54,10 @@ class VelocityPrediction(NoisePrediction):
         alpha, std = expand(self.sde.alpha(t), velocity), expand(self.sde.std(t), velocity)
         return (std / self.sde.lam * (x - mu) + alpha * velocity) / self.sde.lam
 
-# %% ../nbs/05_predict.ipynb #8d4df1d2
+# %% ../nbs/05_predict.ipynb #fc691d36
 PREDICTIONS = {"noise": NoisePrediction, "clean": CleanPrediction, "velocity": VelocityPrediction}
 
-# %% ../nbs/05_predict.ipynb #c47d1ab8
+# %% ../nbs/05_predict.ipynb #702b7aef
 def clean_matching_loss(
     sde:IRSDE,    # Or DenoisingSDE
     model,        # `model(x, mu, t) -> noise`
