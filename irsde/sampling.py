@@ -6,7 +6,7 @@
 __all__ = ['SOLVERS', 'Solver', 'euler_step', 'posterior_step', 'contraction', 'exponential_weights', 'exponential_step',
            'step_times', 'trajectory', 'sample']
 
-# %% ../nbs/04_sampling.ipynb #747bb4f7
+# %% ../nbs/04_sampling.ipynb #5cc7fd4c
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .sde import IRSDE, check_state, check_time
 
-# %% ../nbs/04_sampling.ipynb #8c6e3c85
+# %% ../nbs/04_sampling.ipynb #45500851
 @dataclass(frozen=True)
 class Solver:
     "A way back in time"
@@ -29,7 +29,7 @@ class Solver:
     about:str     # One line for a table
     memory:int=1  # How many past estimates a step looks at
 
-# %% ../nbs/04_sampling.ipynb #4c5395ea
+# %% ../nbs/04_sampling.ipynb #269d5aa9
 def euler_step(sde, x, past, mu, s, z, ode=False):
     "Euler, or with noise z Euler-Maruyama, on the reverse-time process"
     t, x0 = past[0]
@@ -37,14 +37,14 @@ def euler_step(sde, x, past, mu, s, z, ode=False):
     x = x - sde.reverse_drift(x, mu, score, t, s, ode)
     return x if z is None else x + sde.dispersion(t, s) * z
 
-# %% ../nbs/04_sampling.ipynb #f75f34c1
+# %% ../nbs/04_sampling.ipynb #e5b93f5f
 def posterior_step(sde, x, past, mu, s, z):
     "Draw from p(x_s | x_t, x_0) at the estimated clean image, or take its mean where z is None"
     t, x0 = past[0]
     mean, std = sde.posterior(x, x0, mu, t, s)
     return mean if z is None else mean + std * z
 
-# %% ../nbs/04_sampling.ipynb #7b9591cf
+# %% ../nbs/04_sampling.ipynb #ff8e9ffb
 def contraction(
     sde:IRSDE,
     t:int,       # Grid time
@@ -56,7 +56,7 @@ def contraction(
     keep = sde.posterior_weights(t, s)[0] if random else sde.std(s) / sde.std(t)
     return -(keep * sde.alpha(t) / sde.alpha(s)).log().item()
 
-# %% ../nbs/04_sampling.ipynb #411cfe3f
+# %% ../nbs/04_sampling.ipynb #446d9aa9
 def exponential_weights(
     h:float,    # Length of the step
     nodes,      # Where the clean image was estimated, 0 now and negative before, on the same clock
@@ -67,7 +67,7 @@ def exponential_weights(
     moments = h / (k + 1) * hyp1f1(1, k + 2, -h)
     return np.linalg.solve(np.vander(np.array(nodes) / h, increasing=True).T, moments).tolist()
 
-# %% ../nbs/04_sampling.ipynb #9464b195
+# %% ../nbs/04_sampling.ipynb #bd28fdf0
 def exponential_step(sde, x, past, mu, s, z, random=False):
     "Solve the linear part exactly and integrate the polynomial through the last clean-image estimates"
     t, _ = past[0]
@@ -77,7 +77,7 @@ def exponential_step(sde, x, past, mu, s, z, random=False):
     x = mu + sde.alpha(s) * away
     return x if z is None else x + sde.posterior_weights(t, s)[2] * z
 
-# %% ../nbs/04_sampling.ipynb #a6752ae0
+# %% ../nbs/04_sampling.ipynb #da79cb23
 SOLVERS = {
     "reverse-sde": Solver(euler_step, 1, True, "Euler-Maruyama on the reverse-time SDE"),
     "reverse-ode": Solver(partial(euler_step, ode=True), 1, False, "Euler on the probability-flow ODE"),
@@ -90,7 +90,7 @@ SOLVERS = {
     "exp-sde-2": Solver(partial(exponential_step, random=True), 2, True, "the same through the last two estimates", 2),
 }
 
-# %% ../nbs/04_sampling.ipynb #04d79160
+# %% ../nbs/04_sampling.ipynb #88e9ffca
 def step_times(
     sde:IRSDE,
     n_steps:int=None, # Network calls, 1..t_start; every grid time if left out
@@ -103,7 +103,7 @@ def step_times(
     if not (isinstance(n_steps, (int, np.integer)) and 1 <= n_steps <= t_start): raise ValueError(f"n_steps = {n_steps!r}: from t = {t_start} down to 0 there are 1 to {t_start} steps")
     return np.rint(np.linspace(t_start, 0, n_steps + 1)).astype(int).tolist()
 
-# %% ../nbs/04_sampling.ipynb #b7d78f7b
+# %% ../nbs/04_sampling.ipynb #2b4021e3
 def one_time(t, low, high): # One grid time for the whole batch, as an int
     t = check_time(t, low, high)
     if isinstance(t, Tensor): raise ValueError(f"a batch goes back in step: one time for all, not {t.tolist()}")
@@ -125,7 +125,7 @@ def standard_normal(like, generator): # Drawn where the generator lives
     z = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=device)
     return z.to(like.device, non_blocking=like.is_cuda)
 
-# %% ../nbs/04_sampling.ipynb #11bebcb7
+# %% ../nbs/04_sampling.ipynb #6d661b31
 @torch.no_grad()
 def estimate_x0(sde, model, x, mu, t, clamp_x0): # The model's clean image, and whether its output was finite
     noise = model(x, mu, t)
@@ -148,7 +148,7 @@ def walk(sde, model, mu, solver, times, clamp_x0, draw, x): # Yield the states a
         x = step(sde, x, past, mu, s, draw() if solver.random and s > 0 else None)
         yield x
 
-# %% ../nbs/04_sampling.ipynb #89447231
+# %% ../nbs/04_sampling.ipynb #6fe61f41
 def trajectory(
     sde:IRSDE,            # Or DenoisingSDE
     model:Callable,       # `model(x, mu, t) -> noise`, called with an int t
@@ -172,7 +172,7 @@ def trajectory(
     if x_T.dtype != mu.dtype: raise ValueError(f"x_T is {x_T.dtype}, mu is {mu.dtype}")
     return walk(sde, model, mu, solver, times, clamp_x0, draw, x_T)
 
-# %% ../nbs/04_sampling.ipynb #58705d06
+# %% ../nbs/04_sampling.ipynb #181ddb04
 def sample(
     sde:IRSDE,            # Or DenoisingSDE
     model:Callable,       # `model(x, mu, t) -> noise`, called with an int t
