@@ -8,7 +8,7 @@ __all__ = ['HEADER', 'RANGE', 'NETWORKS', 'SDES', 'OFFICIAL', 'UNSUPPORTED', 'OF
            'some', 'differences', 'load', 'official_names', 'official_network', 'read_official', 'from_official',
            'load_official', 'official_sde', 'convert', 'call', 'describe']
 
-# %% ../nbs/14_checkpoint.ipynb #0136a1d3
+# %% ../nbs/14_checkpoint.ipynb #73f7bb31
 import json
 import math
 import os
@@ -29,7 +29,7 @@ from .schedule import THETAS, ThetaSchedule
 from .sde import IRSDE, DenoisingSDE
 from .unet import ConditionalUNet
 
-# %% ../nbs/14_checkpoint.ipynb #594a27e4
+# %% ../nbs/14_checkpoint.ipynb #65e05790
 HEADER = 1 # Version of the header: one more whenever an older library could no longer read it
 RANGE = [0, 1] # Of image values
 NETWORKS = {o.__name__: o for o in (ConditionalUNet, ConditionalNAFNet)}
@@ -47,7 +47,7 @@ def network_settings(model)->dict: # Name and arguments of the network
         raise ValueError(f"a {type(net).__name__} cannot be kept: known networks are {', '.join(NETWORKS)}")
     return dict(name=type(net).__name__, arguments=json.loads(json.dumps(net.arguments)))
 
-# %% ../nbs/14_checkpoint.ipynb #2178b0e1
+# %% ../nbs/14_checkpoint.ipynb #17b3ae27
 def sde_settings(sde)->dict: # Name and arguments of the SDE
     if type(sde) not in SDES.values():
         raise ValueError(f"a {type(sde).__name__} cannot be kept: known SDEs are {', '.join(SDES)}")
@@ -59,7 +59,7 @@ def sde_settings(sde)->dict: # Name and arguments of the SDE
     return dict(name=type(sde).__name__, lam=float(sde.lam),
                 theta=theta, n_steps=int(schedule.n_steps), delta=float(schedule.delta))
 
-# %% ../nbs/14_checkpoint.ipynb #f06d04c4
+# %% ../nbs/14_checkpoint.ipynb #d358e218
 def settings(model, sde)->dict:
     "What it takes to build `model` and `sde` again"
     model = bare(model)
@@ -74,7 +74,7 @@ def settings(model, sde)->dict:
     return dict(network=network_settings(model), sde=sde_settings(sde), wrapped=wrapped,
                 prediction=kinds[type(model)] if wrapped else "noise")
 
-# %% ../nbs/14_checkpoint.ipynb #cb83a9aa
+# %% ../nbs/14_checkpoint.ipynb #fa7e9997
 def save(
     path,                # Where to
     model,               # Network, or one wrapped by a class of `irsde.predict`
@@ -99,7 +99,7 @@ def save(
     write(path, to_bytes(tensors, metadata={"irsde": json.dumps(header)}))
     return path
 
-# %% ../nbs/14_checkpoint.ipynb #9f533f92
+# %% ../nbs/14_checkpoint.ipynb #b11053b7
 def write(path:Path, data:bytes): # Whole or not at all
     if not path.parent.is_dir(): raise FileNotFoundError(f"there is no folder {path.parent}")
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -111,7 +111,7 @@ def write(path:Path, data:bytes): # Whole or not at all
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/14_checkpoint.ipynb #f3c74a07
+# %% ../nbs/14_checkpoint.ipynb #0ef0a313
 def is_pickle(path)->bool: # A file of torch.save, by its first bytes; a safetensors file has "{" at byte 8
     with open(path, "rb") as file: head = file.read(9)
     return head.startswith((b"PK\x03\x04", b"\x80")) and head[8:] != b"{"
@@ -139,7 +139,7 @@ def read_header(path)->tuple:
                          f"{version}; irsde {__version__} reads up to {HEADER}: install a newer one")
     return header, shapes
 
-# %% ../nbs/14_checkpoint.ipynb #44e56d68
+# %% ../nbs/14_checkpoint.ipynb #4bf5fc75
 def pick(what, table, name): # The entry of this name
     if name not in table: raise ValueError(f"its {what} is {name!r}, and known are {', '.join(table)}")
     return table[name]
@@ -165,7 +165,7 @@ def build(
         raise ValueError(f"the header of {path} describes no model that irsde {__version__} can build: "
                          f"{type(e).__name__}: {e}") from e
 
-# %% ../nbs/14_checkpoint.ipynb #72d7e068
+# %% ../nbs/14_checkpoint.ipynb #7022ea2c
 def check_shapes(
     path,        # For messages
     wanted:dict, # Name -> shape
@@ -188,7 +188,7 @@ def differences(is_:dict, wanted:dict, name="")->list: # What differs, entry by 
         return [] if is_ == wanted else [f"{name} is {is_!r}, not {wanted!r}"]
     return [d for k, v in wanted.items() for d in differences(is_.get(k), v, f"{name} {k}".strip())]
 
-# %% ../nbs/14_checkpoint.ipynb #a737ecf1
+# %% ../nbs/14_checkpoint.ipynb #e24fea29
 def load(
     path,          # A file of `save`
     device="cpu",  # Where the model is to live
@@ -209,7 +209,7 @@ def load(
     net.load_state_dict(tensors, assign=True)
     return model.to(device).eval(), own_sde, header["about"]
 
-# %% ../nbs/14_checkpoint.ipynb #288b3812
+# %% ../nbs/14_checkpoint.ipynb #9ccc89d6
 OFFICIAL = {
     "ConditionalUNet": [
         (r"^time\.first", "time_mlp.1"), (r"^time\.second", "time_mlp.3"), (r"^stem", "init_conv"),
@@ -238,7 +238,7 @@ def official_names(net)->dict:
     for pattern, official in table: names = {k: re.sub(pattern, official, name) for k, name in names.items()}
     return names
 
-# %% ../nbs/14_checkpoint.ipynb #debd647c
+# %% ../nbs/14_checkpoint.ipynb #0fb81e61
 def official_network(
     path,        # For messages
     shapes:dict, # Official name -> shape
@@ -268,12 +268,12 @@ def official_network(
     except (ValueError, RuntimeError, OverflowError, TypeError) as e:
         raise ValueError(f"the sizes in {path} do not make a network: {e}") from e
 
-# %% ../nbs/14_checkpoint.ipynb #8d6aa6d8
+# %% ../nbs/14_checkpoint.ipynb #1997718d
 UNSUPPORTED = {"cam_mlp.": "the official network for bokeh, with inputs for the lenses",
                ".fusion.": "the official network for stereo pictures",
                "latent_conv.": "the official latent U-Net, an autoencoder that predicts no noise"}
 
-# %% ../nbs/14_checkpoint.ipynb #c94ecd38
+# %% ../nbs/14_checkpoint.ipynb #133b569e
 def read_official(path)->dict:
     "The tensors of a .pth file, by official name"
     if not Path(path).is_file(): raise FileNotFoundError(f"there is no file {path}")
@@ -300,7 +300,7 @@ def read_official(path)->dict:
         raise ValueError(f"{path} has the same names with and without module.: {some(twice)}")
     return {name.removeprefix("module."): o for name, o in state.items()}
 
-# %% ../nbs/14_checkpoint.ipynb #ba2a4053
+# %% ../nbs/14_checkpoint.ipynb #8e58fc4d
 def from_official(
     state:dict,  # Official name -> tensor
     path="the state dict", # For messages
@@ -324,7 +324,7 @@ def load_official(
     "An official checkpoint as one of our networks"
     return from_official(read_official(path), path)
 
-# %% ../nbs/14_checkpoint.ipynb #fbd8c236
+# %% ../nbs/14_checkpoint.ipynb #34ac9421
 OFFICIAL_LAM = { # Task -> 255 lam of the published U-Net, of the published NAFNet
     "deraining": (10, 50), "deblurring": (10, 50), "denoising": (75, 70),
     "super-resolution": (30, 50), "inpainting": (30, 50), "dehazing": (50, 50)}
@@ -348,7 +348,7 @@ def official_sde(
     if lam is None: lam = OFFICIAL_LAM[task][nafnet] / 255
     return (DenoisingSDE if denoising else IRSDE)(schedule, lam)
 
-# %% ../nbs/14_checkpoint.ipynb #8551760c
+# %% ../nbs/14_checkpoint.ipynb #b0b5d620
 def convert(
     path,                # Official .pth file
     out,                 # File to write
@@ -364,7 +364,7 @@ def convert(
     return save(out, net, official_sde(net, task, lam, n_steps), dtype, task=task, budget="paper",
                 source=f"official checkpoint {Path(path).name}")
 
-# %% ../nbs/14_checkpoint.ipynb #ef3116ec
+# %% ../nbs/14_checkpoint.ipynb #bddac133
 def call(name, arguments): return f"{name}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
 
 def describe(path)->dict:
