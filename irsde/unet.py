@@ -6,14 +6,14 @@
 __all__ = ['PRESETS', 'TimeEmbedding', 'ResBlock', 'ChannelNorm', 'LinearAttention', 'FullAttention', 'join', 'Level',
            'reflect_to', 'grid_times', 'check_images', 'channels_last', 'ConditionalUNet']
 
-# %% ../nbs/07_unet.ipynb #a0b00b5b
+# %% ../nbs/07_unet.ipynb #e3155dbd
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/07_unet.ipynb #83a46276
+# %% ../nbs/07_unet.ipynb #7fa65667
 class TimeEmbedding(nn.Module):
     "Grid time -> vector: waves from fast to slow, then a small network"
     def __init__(self,
@@ -32,7 +32,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, t):
         return self.second(F.gelu(self.first(self.waves(t).to(self.first.weight.dtype))))
 
-# %% ../nbs/07_unet.ipynb #0a716ffc
+# %% ../nbs/07_unet.ipynb #61c7d899
 class ResBlock(nn.Module):
     "Two 3x3 convolutions beside a skip; the time scales and shifts what lies between them"
     def __init__(self, n_in:int, n_out:int, n_time:int):
@@ -47,7 +47,7 @@ class ResBlock(nn.Module):
         h = F.silu(torch.addcmul(shift, self.conv1(x), scale + 1))
         return F.silu(self.conv2(h)) + self.skip(x)
 
-# %% ../nbs/07_unet.ipynb #e5263226
+# %% ../nbs/07_unet.ipynb #0115bbd3
 class ChannelNorm(nn.Module):
     "Layer norm over the channels of each pixel, with a gain and no bias"
     def __init__(self, n:int):
@@ -57,7 +57,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x):
         return F.layer_norm(x.movedim(1, -1), self.gain.shape, self.gain, eps=1e-5).movedim(-1, 1)
 
-# %% ../nbs/07_unet.ipynb #a1325e9d
+# %% ../nbs/07_unet.ipynb #58f9253b
 class LinearAttention(nn.Module):
     "Attention whose cost grows with the number of pixels, not with its square; added to its input"
     def __init__(self, n:int, heads:int=4, width:int=32):
@@ -76,7 +76,7 @@ class LinearAttention(nn.Module):
         q, k = q.softmax(2) * self.width**-0.5, k.softmax(3)
         return (v @ k.transpose(2, 3) / v.shape[3]) @ q
 
-# %% ../nbs/07_unet.ipynb #dd32d553
+# %% ../nbs/07_unet.ipynb #7035011d
 class FullAttention(LinearAttention):
     "Softmax attention between all pixels; added to its input"
     def __init__(self, n:int, heads:int=4, width:int=32):
@@ -87,10 +87,10 @@ class FullAttention(LinearAttention):
         q, k, v = (a.transpose(2, 3) for a in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
 
-# %% ../nbs/07_unet.ipynb #ab3c08fd
+# %% ../nbs/07_unet.ipynb #0abff176
 def join(x, skip): return x if skip is None else torch.cat([x, skip], 1)
 
-# %% ../nbs/07_unet.ipynb #f8bc1528
+# %% ../nbs/07_unet.ipynb #ff6af4c2
 class Level(nn.Module):
     "Two residual blocks and an attention at one resolution; `skips` are joined to the input of each block"
     def __init__(self, n_in:int, n:int, n_time:int, heads:int=4):
@@ -102,7 +102,7 @@ class Level(nn.Module):
         first = self.block1(join(x, skip1), time)
         return first, self.attention(self.block2(join(first, skip2), time))
 
-# %% ../nbs/07_unet.ipynb #a531273e
+# %% ../nbs/07_unet.ipynb #47e15d06
 def reflect_to(
     x:Tensor,     # (b, c, h, w)
     multiple:int,
@@ -115,7 +115,7 @@ def reflect_to(
         x = x.index_select(axis, torch.minimum(i, (2 * n - 2 - i).abs()))
     return x
 
-# %% ../nbs/07_unet.ipynb #bf73193b
+# %% ../nbs/07_unet.ipynb #4d0ded73
 def grid_times(
     t,                # An int, a 0-dim or a (b,) tensor
     x:Tensor,         # (b, ...) state
@@ -128,18 +128,18 @@ def grid_times(
         raise ValueError(f"t is an int or has one time for each of the {len(x)} samples: got shape {tuple(t.shape)}")
     return t
 
-# %% ../nbs/07_unet.ipynb #5e9f47da
+# %% ../nbs/07_unet.ipynb #6ec525ef
 def check_images(x, mu, channels): # A ValueError unless x and mu are images of that many channels
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(f"the network takes (b, {channels}, h, w): the state has shape {tuple(x.shape)}")
     if mu is not None and mu.shape != x.shape:
         raise ValueError(f"mu has shape {tuple(mu.shape)}, the state {tuple(x.shape)}")
 
-# %% ../nbs/07_unet.ipynb #432f091d
+# %% ../nbs/07_unet.ipynb #965d9545
 def channels_last(net, *_): # The layout in which convolutions are fastest
     net.to(memory_format=torch.channels_last)
 
-# %% ../nbs/07_unet.ipynb #535068a9
+# %% ../nbs/07_unet.ipynb #a31473fa
 class ConditionalUNet(nn.Module):
     "The U-Net of IR-SDE: `model(x, mu, t) -> noise` for any height and width"
     def __init__(self,
@@ -196,7 +196,7 @@ class ConditionalUNet(nn.Module):
             x = grow(F.interpolate(x, scale_factor=2.0) if i < self.depth - 1 else x)
         return self.last_conv(self.last_block(torch.cat([x, stem], 1), time))[:, :, :h, :w]
 
-# %% ../nbs/07_unet.ipynb #9fa82ec0
+# %% ../nbs/07_unet.ipynb #c0020435
 PRESETS = {
     "paper": dict(width=64, depth=4),
     "small": dict(width=14, depth=3, heads=1),
