@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'new_axes', 'to_numpy', 'plot_band', 'plot_paths', 'plot_density', 'plot_order', 'fit_order', 'show_images',
-           'styled']
+           'styled', 'fastest']
 
-# %% ../nbs/16_plots.ipynb #4e293812
+# %% ../nbs/16_plots.ipynb #091861f8
+import time
 import zlib
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-# %% ../nbs/16_plots.ipynb #5d5901b9
+# %% ../nbs/16_plots.ipynb #b5a0f894
 COLOURS = {"clean": "tab:green", "degraded": "tab:red", "state": "tab:blue", "truth": "0.25", "noise": "tab:purple"}
 
 def new_axes(ax=None, figsize=(5, 3.2)): # `ax`, or a new figure's axes
@@ -21,7 +22,7 @@ def new_axes(ax=None, figsize=(5, 3.2)): # `ax`, or a new figure's axes
 def to_numpy(a): # A tensor, array or list as float64 NumPy, wherever it lives
     return np.asarray(a.detach().cpu().double() if hasattr(a, "detach") else a, dtype=float)
 
-# %% ../nbs/16_plots.ipynb #c9df5d5e
+# %% ../nbs/16_plots.ipynb #bef2d935
 def plot_band(
     ts,            # (n,) times
     mean,          # (n,)
@@ -37,7 +38,7 @@ def plot_band(
     ax.fill_between(ts, mean - 1.96 * std, mean + 1.96 * std, color=color, alpha=0.2, lw=0)
     return ax
 
-# %% ../nbs/16_plots.ipynb #f746a83f
+# %% ../nbs/16_plots.ipynb #094a1bde
 def plot_paths(
     ts,            # (n,) times
     paths,         # (n, b): one column a path
@@ -50,7 +51,7 @@ def plot_paths(
     ax.plot(to_numpy(ts), to_numpy(paths), **{"color": color, "lw": 0.6, "alpha": 0.5, **kwargs})
     return ax
 
-# %% ../nbs/16_plots.ipynb #50842210
+# %% ../nbs/16_plots.ipynb #b660b6b2
 def plot_density(
     samples,       # Any shape, flattened
     density=None,  # Function on an array of values: the exact density to compare with
@@ -68,7 +69,7 @@ def plot_density(
     ax.set_yticks([])
     return ax
 
-# %% ../nbs/16_plots.ipynb #263f0c2c
+# %% ../nbs/16_plots.ipynb #e78397bd
 def plot_order(
     ns,            # (n,) numbers of steps
     errors,        # (n,)
@@ -84,7 +85,7 @@ def plot_order(
     if order is not None: ax.loglog(ns, errors[-1] * (ns / ns[-1]) ** -order, ":", color=line.get_color())
     return ax
 
-# %% ../nbs/16_plots.ipynb #92ebb1b6
+# %% ../nbs/16_plots.ipynb #bf541f1b
 def fit_order(
     ns,            # (n,) numbers of steps
     errors,        # (n,) positive
@@ -92,7 +93,7 @@ def fit_order(
     "The measured order: minus the slope of the least-squares line through log errors over log steps"
     return -np.polyfit(np.log(to_numpy(ns)), np.log(to_numpy(errors)), 1)[0]
 
-# %% ../nbs/16_plots.ipynb #fc1375f0
+# %% ../nbs/16_plots.ipynb #276cf229
 def show_images(
     images,        # (c, h, w) or (h, w) tensors, values in [0, 1] (clipped for display)
     titles=None,   # One each
@@ -111,10 +112,25 @@ def show_images(
         if title: ax.set_title(title, fontsize=9)
     return fig
 
-# %% ../nbs/16_plots.ipynb #866348d2
+# %% ../nbs/16_plots.ipynb #71dc0ebb
 def styled(
     frame,         # A DataFrame
 ):                 # Its `style`, to format further
     "`frame.style` whose HTML is the same from run to run"
     labels = f"{list(frame.columns)} {list(frame.index)}"
     return frame.style.set_uuid(f"{zlib.crc32(labels.encode()):x}")
+
+# %% ../nbs/16_plots.ipynb #cfcae886
+def fastest(
+    calls,         # Name -> function of no arguments
+    repeats=5,     # Turns of each, after one to warm up
+    clock=time.perf_counter,
+):                 # Name -> seconds of the best turn
+    "Time several functions in turns"
+    best = dict.fromkeys(calls, float("inf"))
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            if turn: best[name] = min(best[name], clock() - start)
+    return best

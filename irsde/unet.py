@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['PRESETS', 'TimeEmbedding', 'ResBlock', 'ChannelNorm', 'LinearAttention', 'FullAttention', 'join', 'Level',
-           'reflect_to', 'grid_times', 'check_images', 'channels_last', 'ConditionalUNet']
+           'reflect_to', 'grid_times', 'check_images', 'channels_last', 'ConditionalUNet', 'PackedConv', 'prepacked']
 
-# %% ../nbs/07_unet.ipynb #e3155dbd
+# %% ../nbs/07_unet.ipynb #fd051841
+import copy
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/07_unet.ipynb #7fa65667
+# %% ../nbs/07_unet.ipynb #deaa8a5f
 class TimeEmbedding(nn.Module):
     "Grid time -> vector: waves from fast to slow, then a small network"
     def __init__(self,
@@ -32,7 +33,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, t):
         return self.second(F.gelu(self.first(self.waves(t).to(self.first.weight.dtype))))
 
-# %% ../nbs/07_unet.ipynb #61c7d899
+# %% ../nbs/07_unet.ipynb #ca9ebf7b
 class ResBlock(nn.Module):
     "Two 3x3 convolutions beside a skip; the time scales and shifts what lies between them"
     def __init__(self, n_in:int, n_out:int, n_time:int):
@@ -47,7 +48,7 @@ class ResBlock(nn.Module):
         h = F.silu(torch.addcmul(shift, self.conv1(x), scale + 1))
         return F.silu(self.conv2(h)) + self.skip(x)
 
-# %% ../nbs/07_unet.ipynb #0115bbd3
+# %% ../nbs/07_unet.ipynb #801e164a
 class ChannelNorm(nn.Module):
     "Layer norm over the channels of each pixel, with a gain and no bias"
     def __init__(self, n:int):
@@ -57,7 +58,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x):
         return F.layer_norm(x.movedim(1, -1), self.gain.shape, self.gain, eps=1e-5).movedim(-1, 1)
 
-# %% ../nbs/07_unet.ipynb #58f9253b
+# %% ../nbs/07_unet.ipynb #1c2dfdcf
 class LinearAttention(nn.Module):
     "Attention whose cost grows with the number of pixels, not with its square; added to its input"
     def __init__(self, n:int, heads:int=4, width:int=32):
@@ -76,7 +77,7 @@ class LinearAttention(nn.Module):
         q, k = q.softmax(2) * self.width**-0.5, k.softmax(3)
         return (v @ k.transpose(2, 3) / v.shape[3]) @ q
 
-# %% ../nbs/07_unet.ipynb #7035011d
+# %% ../nbs/07_unet.ipynb #23eced88
 class FullAttention(LinearAttention):
     "Softmax attention between all pixels; added to its input"
     def __init__(self, n:int, heads:int=4, width:int=32):
@@ -87,10 +88,10 @@ class FullAttention(LinearAttention):
         q, k, v = (a.transpose(2, 3) for a in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
 
-# %% ../nbs/07_unet.ipynb #0abff176
+# %% ../nbs/07_unet.ipynb #e3648d6f
 def join(x, skip): return x if skip is None else torch.cat([x, skip], 1)
 
-# %% ../nbs/07_unet.ipynb #ff6af4c2
+# %% ../nbs/07_unet.ipynb #1119f54d
 class Level(nn.Module):
     "Two residual blocks and an attention at one resolution; `skips` are joined to the input of each block"
     def __init__(self, n_in:int, n:int, n_time:int, heads:int=4):
@@ -102,7 +103,7 @@ class Level(nn.Module):
         first = self.block1(join(x, skip1), time)
         return first, self.attention(self.block2(join(first, skip2), time))
 
-# %% ../nbs/07_unet.ipynb #47e15d06
+# %% ../nbs/07_unet.ipynb #fe9ddce7
 def reflect_to(
     x:Tensor,     # (b, c, h, w)
     multiple:int,
@@ -115,7 +116,7 @@ def reflect_to(
         x = x.index_select(axis, torch.minimum(i, (2 * n - 2 - i).abs()))
     return x
 
-# %% ../nbs/07_unet.ipynb #4d0ded73
+# %% ../nbs/07_unet.ipynb #b3a84788
 def grid_times(
     t,                # An int, a 0-dim or a (b,) tensor
     x:Tensor,         # (b, ...) state
@@ -128,18 +129,18 @@ def grid_times(
         raise ValueError(f"t is an int or has one time for each of the {len(x)} samples: got shape {tuple(t.shape)}")
     return t
 
-# %% ../nbs/07_unet.ipynb #6ec525ef
+# %% ../nbs/07_unet.ipynb #86ed9b55
 def check_images(x, mu, channels): # A ValueError unless x and mu are images of that many channels
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(f"the network takes (b, {channels}, h, w): the state has shape {tuple(x.shape)}")
     if mu is not None and mu.shape != x.shape:
         raise ValueError(f"mu has shape {tuple(mu.shape)}, the state {tuple(x.shape)}")
 
-# %% ../nbs/07_unet.ipynb #965d9545
+# %% ../nbs/07_unet.ipynb #19a650c6
 def channels_last(net, *_): # The layout in which convolutions are fastest
     net.to(memory_format=torch.channels_last)
 
-# %% ../nbs/07_unet.ipynb #a31473fa
+# %% ../nbs/07_unet.ipynb #474eb91b
 class ConditionalUNet(nn.Module):
     "The U-Net of IR-SDE: `model(x, mu, t) -> noise` for any height and width"
     def __init__(self,
@@ -196,9 +197,43 @@ class ConditionalUNet(nn.Module):
             x = grow(F.interpolate(x, scale_factor=2.0) if i < self.depth - 1 else x)
         return self.last_conv(self.last_block(torch.cat([x, stem], 1), time))[:, :, :h, :w]
 
-# %% ../nbs/07_unet.ipynb #c0020435
+# %% ../nbs/07_unet.ipynb #1cef4c3c
 PRESETS = {
     "paper": dict(width=64, depth=4),
     "small": dict(width=14, depth=3, heads=1),
     "tiny": dict(width=8, depth=3, heads=1),
 }
+
+# %% ../nbs/07_unet.ipynb #5168d864
+class PackedConv(nn.Module):
+    "A convolution for inference on a CPU, its weights already in the order in which oneDNN reads them"
+    def __init__(self, conv:nn.Conv2d, shape):
+        super().__init__()
+        self.how = list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(conv.weight.detach(), *self.how, list(shape))
+        self.bias = None if conv.bias is None else conv.bias.detach()
+
+    def forward(self, x):
+        if torch.is_grad_enabled() and x.requires_grad:
+            raise RuntimeError("a prepacked network only runs forward: use torch.no_grad(), or the original for gradients")
+        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.how, "none", [], "")
+
+    def _save_to_state_dict(self, *_):
+        raise RuntimeError("a prepacked network cannot be saved: save the one that it was made from")
+
+# %% ../nbs/07_unet.ipynb #60aab20f
+def prepacked(
+    net,                # On the CPU, called as `net(x, mu, t)`; left as it is
+    channels:int=3,     # Of the image
+    size:tuple=(64, 64), # Height and width to be fastest at; any other works too
+)->nn.Module:           # A copy for inference; `net` itself where there is nothing to gain (no oneDNN, another device)
+    "The same network with the weights of its convolutions rearranged once instead of in every call"
+    wanted = {m for m in net.modules() if type(m) is nn.Conv2d and m.groups == 1 and m.weight.dtype == torch.float32}
+    if not torch.backends.mkldnn.is_available() or any(m.weight.device.type != "cpu" for m in wanted): return net
+    shapes = {}
+    hooks = [m.register_forward_pre_hook(lambda m, args: shapes.update({m: args[0].shape})) for m in wanted]
+    try:
+        with torch.no_grad(): net(*torch.zeros(2, 1, channels, *size), 1)
+    finally:
+        for hook in hooks: hook.remove()
+    return copy.deepcopy(net, {id(m): PackedConv(m, shape) for m, shape in shapes.items()}).eval().requires_grad_(False)
