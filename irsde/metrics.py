@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['PROTOCOLS', 'BACKBONES', 'RUN_COLUMNS', 'NEEDED', 'INCEPTION', 'PAPER_COLUMNS', 'RANGES', 'Protocol', 'as_protocol',
            'luma', 'check_pictures', 'check_pair', 'as_measured', 'measured_pair', 'psnr', 'ssim', 'backbone_path',
-           'warn_missing', 'lpips_network', 'lpips_distance', 'device_name', 'as_pictures', 'score', 'this_commit',
-           'as_row', 'record', 'Bytes', 'inception_path', 'fid', 'read_paper', 'published']
+           'warn_missing', 'lpips_network', 'lpips_distance', 'device_name', 'as_pictures', 'by_size', 'lpips_here',
+           'score', 'this_commit', 'as_row', 'check_run', 'replace_file', 'record', 'Bytes', 'inception_path', 'fid',
+           'read_paper', 'published']
 
-# %% ../nbs/11_metrics.ipynb #15bfa5a1
+# %% ../nbs/11_metrics.ipynb #12268a4d
 import datetime
 import functools
 import importlib
@@ -24,7 +25,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-# %% ../nbs/11_metrics.ipynb #54d03ff0
+# %% ../nbs/11_metrics.ipynb #4b2247e3
 @dataclass(frozen=True)
 class Protocol:
     "What is done to two pictures before they are compared"
@@ -44,7 +45,7 @@ class Protocol:
         parts = [self.channels.upper(), f"border {self.border}", "8 bit" if self.round else "not rounded"]
         return ", ".join(parts + ([f"centre {self.centre}"] if self.centre else []))
 
-# %% ../nbs/11_metrics.ipynb #2788e1d1
+# %% ../nbs/11_metrics.ipynb #9307eac0
 PROTOCOLS = {
     "deraining": Protocol("y", border=4),                     # official test, its Y line
     "deraining-whole": Protocol("y"),                         # the field's habit
@@ -64,7 +65,7 @@ def as_protocol(protocol): # A `Protocol`, given one or a name in PROTOCOLS
     if isinstance(protocol, str) and protocol in PROTOCOLS: return PROTOCOLS[protocol]
     raise ValueError(f"unknown protocol {protocol!r}: known are {', '.join(PROTOCOLS)}, or pass a Protocol")
 
-# %% ../nbs/11_metrics.ipynb #52ef8c17
+# %% ../nbs/11_metrics.ipynb #ab16ef65
 def luma(
     x:Tensor, # (b, 3, h, w) RGB in 0..255
 )->Tensor:    # (b, 1, h, w) in 16..235
@@ -72,7 +73,7 @@ def luma(
     weights = x.new_tensor([65.481, 128.553, 24.966]) / 255
     return 16 + (weights.view(3, 1, 1) * x).sum(1, keepdim=True)
 
-# %% ../nbs/11_metrics.ipynb #1753f71d
+# %% ../nbs/11_metrics.ipynb #6c13be08
 def check_pictures(x, side, what="picture {i}"): # A ValueError unless `x` is a batch of pictures; an error names picture i as `what` says
     if not (isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 4 and x.numel()):
         found = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
@@ -93,7 +94,7 @@ def check_pair(restored, clean, what="picture {i}"): # Two batches that can be c
         raise ValueError(f"restored and clean differ in shape: {tuple(restored.shape)} and {tuple(clean.shape)}")
     return restored.detach(), clean.detach().to(restored.device)
 
-# %% ../nbs/11_metrics.ipynb #5cbf62a4
+# %% ../nbs/11_metrics.ipynb #93dc1537
 def as_measured(x, protocol): # What the protocol leaves of a batch, (b, c or 1, h', w') in 0..255
     x = x.to(torch.float32 if x.device.type == "mps" else torch.float64) * 255
     height, width = x.shape[-2:]
@@ -113,7 +114,7 @@ def measured_pair(restored, clean, protocol): # Both batches checked, and as mea
     protocol = as_protocol(protocol)
     return [as_measured(x, protocol) for x in check_pair(restored, clean)]
 
-# %% ../nbs/11_metrics.ipynb #7c8b90e0
+# %% ../nbs/11_metrics.ipynb #90557f46
 def psnr(
     restored:Tensor,  # (b, c, h, w), [0, 1]
     clean:Tensor,     # The same shape
@@ -123,7 +124,7 @@ def psnr(
     restored, clean = measured_pair(restored, clean, protocol)
     return 10 * torch.log10(255**2 / (restored - clean).square().mean((1, 2, 3)))
 
-# %% ../nbs/11_metrics.ipynb #4fba9c0d
+# %% ../nbs/11_metrics.ipynb #e48a6dec
 def ssim(
     restored:Tensor,  # (b, c, h, w), [0, 1]
     clean:Tensor,     # The same shape
@@ -133,11 +134,11 @@ def ssim(
     pair = measured_pair(restored, clean, protocol)
     if min(pair[0].shape[-2:]) < 11:
         raise ValueError(f"SSIM's window is 11x11, and the protocol leaves {tuple(pair[0].shape[-2:])} of the picture")
-    values = [structural_similarity(x, y, channel_axis=0, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-              for x, y in zip(*(x.double().cpu().numpy() for x in pair))]
+    field = dict(channel_axis=0, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    values = [structural_similarity(x, y, **field) for x, y in zip(*(x.double().cpu().numpy() for x in pair))]
     return torch.tensor(values, dtype=pair[0].dtype, device=pair[0].device)
 
-# %% ../nbs/11_metrics.ipynb #dc6244c6
+# %% ../nbs/11_metrics.ipynb #8d664483
 BACKBONES = {"alex": "AlexNet", "squeeze": "SqueezeNet1_1", "vgg": "VGG16"}
 
 def backbone_path(net, download=False): # Where the backbone's weights are or belong, by torchvision's file name; fetched if asked to
@@ -150,8 +151,8 @@ def backbone_path(net, download=False): # Where the backbone's weights are or be
         torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[1], progress=False)
     return path
 
-def warn_missing(path, what, stacklevel=3): # The one warning where weights are not on this machine
-    warnings.warn(f"{what} is NaN: {path.name} is not in {path.parent}. Fetch it once, with a network: download=True; "
+def warn_missing(path, stacklevel=3): # The one warning where weights are not on this machine
+    warnings.warn(f"LPIPS is NaN: {path.name} is not in {path.parent}. Fetch it once, with a network: download=True; "
                   f"or let TORCH_HOME name a folder that has hub/checkpoints/{path.name}", stacklevel=stacklevel)
 
 @functools.lru_cache(maxsize=4)
@@ -162,12 +163,14 @@ def lpips_network(net, path, device): # The package's network with the backbone'
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-        network.net.load_state_dict({name: weights["features." + name.split(".", 1)[1]] for name in network.net.state_dict()})
+        wanted = network.net.state_dict() # slice1.0.weight is features.0.weight, and so on
+        network.net.load_state_dict({name: weights["features." + name.split(".", 1)[1]] for name in wanted})
     except Exception as e:
-        raise OSError(f"{path} does not hold the weights of {BACKBONES[net]} ({type(e).__name__}): remove it and fetch it again") from e
+        raise OSError(f"{path} does not hold the weights of {BACKBONES[net]} ({type(e).__name__}): "
+                      "remove it and fetch it again") from e
     return network.requires_grad_(False).to(device)
 
-# %% ../nbs/11_metrics.ipynb #a8b30e73
+# %% ../nbs/11_metrics.ipynb #88ffe513
 def lpips_distance(
     restored:Tensor,  # (b, 3 or 1, h, w), [0, 1]
     clean:Tensor,     # The same shape
@@ -180,13 +183,13 @@ def lpips_distance(
         raise ValueError(f"LPIPS takes 3 channels, or 1, and at least 32x32 pixels: got {tuple(restored.shape[1:])}")
     path = backbone_path(net, download)
     if not path.exists():
-        warn_missing(path, "LPIPS")
+        warn_missing(path)
         return restored.new_full((len(restored),), float("nan"))
     network = lpips_network(net, path, restored.device)
     with torch.no_grad():
         return network(*(x.float().clamp(0, 1).expand(-1, 3, -1, -1) for x in (restored, clean)), normalize=True).flatten()
 
-# %% ../nbs/11_metrics.ipynb #aebb94ad
+# %% ../nbs/11_metrics.ipynb #941989c9
 def device_name(device): # The name of the hardware behind a torch device
     device = torch.device(device)
     if device.type == "cuda": return torch.cuda.get_device_name(device)
@@ -196,10 +199,22 @@ def as_pictures(x, side): # A batch, or a list of pictures, as a list of (c, h, 
     pictures = list(x) if isinstance(x, (Tensor, list, tuple)) else [x]
     for i, picture in enumerate(pictures):
         if not (isinstance(picture, Tensor) and picture.ndim == 3):
-            raise ValueError(f"{side} is a batch (b, c, h, w), or a list of (c, h, w) tensors: number {i} is {tuple(getattr(picture, 'shape', ())) or type(picture).__name__}")
+            found = f"of shape {tuple(picture.shape)}" if isinstance(picture, Tensor) else f"a {type(picture).__name__}"
+            raise ValueError(f"{side} is a batch (b, c, h, w), or a list of (c, h, w) tensors: number {i} is {found}")
     return pictures
 
-# %% ../nbs/11_metrics.ipynb #2bd6a2a5
+# %% ../nbs/11_metrics.ipynb #3c4f7571
+def by_size(pictures, most=16): # Indices of pictures of one shape on one device, at most so many together
+    groups = {}
+    for i, x in enumerate(pictures): groups.setdefault((x.shape, x.device), []).append(i)
+    return [group[k:k + most] for group in groups.values() for k in range(0, len(group), most)]
+
+def lpips_here(download): # Whether LPIPS can be had; a warning if not
+    path = backbone_path("alex", download)
+    if not path.exists(): warn_missing(path, stacklevel=4)
+    return path.exists()
+
+# %% ../nbs/11_metrics.ipynb #444f4f65
 def score(
     restored,        # (b, c, h, w), or a list of (c, h, w) of any sizes
     clean,           # The same shapes
@@ -211,28 +226,26 @@ def score(
     "A row a picture, and their mean"
     protocol = as_protocol(protocol)
     restored, clean = as_pictures(restored, "restored"), as_pictures(clean, "clean")
-    names = [*map(str, range(len(restored)))] if names is None else [*map(str, names)]
+    names = [str(o) for o in (range(len(restored)) if names is None else names)]
     if not 0 < len(restored) == len(clean) == len(names):
-        raise ValueError(f"one clean picture and one name for each restored one: got {len(restored)} restored, {len(clean)} clean, {len(names)} names")
+        raise ValueError("one clean picture and one name for each restored one: "
+                         f"got {len(restored)} restored, {len(clean)} clean, {len(names)} names")
     for name, x, y in zip(names, restored, clean): check_pair(x[None], y[None], what=name)
-    path = backbone_path("alex", download) if lpips else None
-    if lpips and not path.exists(): warn_missing(path, "LPIPS")
-    lpips = lpips and path.exists()
-    by_size, values = {}, {}
-    for i, x in enumerate(restored): by_size.setdefault((x.shape, x.device), []).append(i)
-    for group in by_size.values():
-        for part in (group[k:k + 16] for k in range(0, len(group), 16)):
-            x, y = (torch.stack([side[i] for i in part]).detach() for side in (restored, [c.to(restored[part[0]].device) for c in clean]))
-            columns = [psnr(x, y, protocol), ssim(x, y, protocol)]
-            if lpips: columns.append(lpips_distance(*(as_measured(o, replace(protocol, channels="rgb", border=0)) / 255 for o in (x, y))))
-            values.update(zip(part, zip(*(c.tolist() for c in columns))))
-    frame = pd.DataFrame([values[i] for i in range(len(names))], columns=["psnr", "ssim", "lpips"][:2 + lpips]).reindex(columns=["psnr", "ssim", "lpips"])
+    lpips = lpips and lpips_here(download)
+    frame = pd.DataFrame(float("nan"), index=range(len(names)), columns=["psnr", "ssim", "lpips"])
+    for part in by_size(restored):
+        pair = [torch.stack([side[i] for i in part]) for side in (restored, clean)]
+        frame.loc[part, "psnr"] = psnr(*pair, protocol).tolist()
+        frame.loc[part, "ssim"] = ssim(*pair, protocol).tolist()
+        if lpips: # always RGB, always with the border
+            pair = measured_pair(*pair, replace(protocol, channels="rgb", border=0))
+            frame.loc[part, "lpips"] = lpips_distance(*(x / 255 for x in pair)).tolist()
     frame.loc[len(frame)] = frame.mean()
     frame.insert(0, "name", [*names, "mean"])
     frame.attrs = {"protocol": str(protocol), "device": device_name(restored[0].device)}
     return frame
 
-# %% ../nbs/11_metrics.ipynb #059c31da
+# %% ../nbs/11_metrics.ipynb #7ea9d62b
 RUN_COLUMNS = ["task", "test_set", "n_images", "method", "solver", "steps", "seed", "budget", "commit", "date", "device", "seconds",
                "psnr", "ssim", "lpips", "fid", "protocol"]
 NEEDED = ["task", "test_set", "n_images", "method", "protocol"]
@@ -243,50 +256,59 @@ def this_commit(): # The commit of the checkout this runs from, "+" if it was ch
     def git(*args): return subprocess.run(["git", "-C", str(here), *args], capture_output=True, text=True)
     try:
         if git("ls-files", "--error-unmatch", ":/irsde/metrics.py").returncode: return f"v{__version__}"
-        return git("rev-parse", "--short", "HEAD").stdout.strip() + ("+" if git("status", "--porcelain", "-uno").stdout.strip() else "")
+        changed = git("status", "--porcelain", "-uno").stdout.strip()
+        return git("rev-parse", "--short", "HEAD").stdout.strip() + "+" * bool(changed)
     except OSError: return f"v{__version__}"
 
 def as_row(scores): # `score`'s table as one row, a dictionary as it is
     if not isinstance(scores, pd.DataFrame): return dict(scores)
     if scores.empty or "name" not in scores or scores.name.iloc[-1] != "mean":
-        raise ValueError("record takes the table that `score` returns (its last row is the mean), a dictionary, or a list of them")
-    mean = scores.iloc[-1].drop("name").to_dict()
-    return {"n_images": len(scores) - 1, **{k: scores.attrs[k] for k in ("protocol", "device") if k in scores.attrs}, **mean}
+        raise ValueError("record takes the table that `score` returns (the mean is its last row), a dictionary, or a list of these")
+    kept = {k: scores.attrs[k] for k in ("protocol", "device") if k in scores.attrs}
+    return {"n_images": len(scores) - 1, **kept, **scores.iloc[-1].drop("name").to_dict()}
 
-# %% ../nbs/11_metrics.ipynb #94e674a6
+# %% ../nbs/11_metrics.ipynb #2549e16a
+def check_run(row): # A ValueError unless a row has columns of a run only, and those it cannot do without
+    unknown = [c for c in row if c not in RUN_COLUMNS]
+    if unknown: raise ValueError(f"unknown column {', '.join(unknown)}: a run has {', '.join(RUN_COLUMNS)}")
+    missing = [c for c in NEEDED if row.get(c) in (None, "")]
+    if missing: raise ValueError(f"a run without its {', '.join(missing)} is not recorded")
+    return {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+
+def replace_file(path, text): # Write a file in one move: whoever looks sees the old one or the new one
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(draft, path)
+    finally: draft.unlink(missing_ok=True)
+
+# %% ../nbs/11_metrics.ipynb #7a84262f
 def record(
     path,     # The CSV: made if it is not there, else appended to
     scores,   # The table of `score`, a row as a dictionary, or a list of these
     **about,  # Columns for all of them: task, test_set, method, solver, steps, seed, budget, seconds, …
 ):            # The rows, as written
     "Append rows to a CSV of runs, in one move"
-    path = Path(path)
+    path, header = Path(path), ",".join(RUN_COLUMNS)
     seen = {"date": datetime.date.today().isoformat(), "commit": this_commit()}
-    rows = [{**seen, **as_row(s), **about} for s in (scores if isinstance(scores, (list, tuple)) else [scores])]
-    for row in rows:
-        unknown = [c for c in row if c not in RUN_COLUMNS]
-        if unknown: raise ValueError(f"unknown column {', '.join(unknown)}: a run has {', '.join(RUN_COLUMNS)}")
-        missing = [c for c in NEEDED if row.get(c) in (None, "")]
-        if missing: raise ValueError(f"a run without its {', '.join(missing)} is not recorded")
-    frame = pd.DataFrame([{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()} for row in rows], columns=RUN_COLUMNS)
-    old = path.read_text(encoding="utf-8") if path.exists() else ",".join(RUN_COLUMNS) + "\n"
-    if old.split("\n", 1)[0] != ",".join(RUN_COLUMNS): raise ValueError(f"{path} has other columns: {old.split(chr(10), 1)[0]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(old.rstrip("\n") + "\n" + frame.to_csv(index=False, header=False, lineterminator="\n"), encoding="utf-8", newline="\n")
-        os.replace(draft, path)
-    finally: draft.unlink(missing_ok=True)
+    rows = [check_run({**seen, **as_row(s), **about}) for s in (scores if isinstance(scores, (list, tuple)) else [scores])]
+    frame = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    old = path.read_text(encoding="utf-8") if path.exists() else header
+    if old.split("\n", 1)[0] != header: raise ValueError(f"{path} has other columns than a run: {header}")
+    replace_file(path, old.rstrip("\n") + "\n" + frame.to_csv(index=False, header=False, lineterminator="\n"))
     return frame
 
-# %% ../nbs/11_metrics.ipynb #1db78253
+# %% ../nbs/11_metrics.ipynb #9f5fda44
 INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
 
 class Bytes(torch.utils.data.Dataset):
     "Pictures as uint8 RGB, the way torch-fidelity takes them"
     def __init__(self, pictures): self.pictures = pictures
     def __len__(self): return len(self.pictures)
-    def __getitem__(self, i): return (self.pictures[i].detach().double().cpu().clamp(0, 1) * 255).round().to(torch.uint8).expand(3, -1, -1)
+    def __getitem__(self, i):
+        x = self.pictures[i].detach().float().cpu().clamp(0, 1)
+        return (255 * x).round().to(torch.uint8).expand(3, -1, -1)
 
 def inception_path(weights, download): # Where Inception's weights are, read once as tensors only
     path = Path(weights or Path(torch.hub.get_dir(), "checkpoints", INCEPTION))
@@ -295,11 +317,11 @@ def inception_path(weights, download): # Where Inception's weights are, read onc
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(from_package, str(path), hash_prefix=path.stem.rsplit("-", 1)[1], progress=False)
     if not path.exists():
-        raise FileNotFoundError(f"FID needs Inception's weights, and {path} is not there: fetch them once, with a network: fid(..., download=True)")
+        raise FileNotFoundError(f"FID needs Inception's weights, and {path} is not there: fetch them once, with a network, by download=True")
     torch.load(path, map_location="cpu", weights_only=True)
     return path
 
-# %% ../nbs/11_metrics.ipynb #c275fad3
+# %% ../nbs/11_metrics.ipynb #e0785402
 def fid(
     restored,        # (b, c, h, w), or a list of (c, h, w) of any sizes, [0, 1]
     clean,           # The same number or another
@@ -317,14 +339,15 @@ def fid(
     except ImportError as e: raise ImportError('FID needs the extra: pip install "irsde[fid]"') from e
     path = inception_path(weights, download)
     n = min(map(len, sets))
-    if n < 2048: warnings.warn(f"FID of {n} pictures: its 2048 features need more, the number is biased upwards; compare it at the same n only", stacklevel=2)
+    if n < 2048:
+        warnings.warn(f"FID of {n} pictures is biased upwards, as its 2048 features need more: compare it at the same n only", stacklevel=2)
     one_size = len({x.shape[-2:] for pictures in sets for x in pictures}) == 1
     result = torch_fidelity.calculate_metrics(
         input1=Bytes(sets[0]), input2=Bytes(sets[1]), fid=True, batch_size=32 if one_size else 1, cuda=sets[0][0].device.type == "cuda",
         feature_extractor_weights_path=str(path), cache=False, save_cpu_ram=True, verbose=False)
     return float(result["frechet_inception_distance"])
 
-# %% ../nbs/11_metrics.ipynb #46df056e
+# %% ../nbs/11_metrics.ipynb #4d6ecf64
 PAPER_COLUMNS = ["task", "set", "method", "psnr", "ssim", "lpips", "fid", "calls", "protocol", "source"]
 RANGES = {"psnr": (0, 100), "ssim": (-1, 1), "lpips": (0, 2), "fid": (0, 1000), "calls": (1, 10_000)}
 
@@ -341,7 +364,7 @@ def read_paper(path): # One CSV of published numbers, checked; `calls` a nullabl
     if len(nameless): raise ValueError(f"{path}: line {nameless.index[0] + 2} lacks its task, set, method or source")
     return frame.assign(protocol=frame.protocol.replace("", "not stated"), calls=frame.calls.astype("Int64"))
 
-# %% ../nbs/11_metrics.ipynb #641c1a72
+# %% ../nbs/11_metrics.ipynb #0febfdf8
 def published(
     folder,    # Where the CSV files are: data/paper
     task=None, # Rows of this task only, all if left out
