@@ -7,9 +7,9 @@ __all__ = ['PICTURES', 'PENS', 'KINDS', 'DEGRADATIONS', 'check_pictures', 'check
            'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks', 'read_grey', 'stack',
            'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur', 'MotionBlur',
            'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen', 'pen_paths', 'pen_mask',
-           'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths']
+           'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths', 'measured']
 
-# %% ../nbs/09_degrade.ipynb #a7374b14
+# %% ../nbs/09_degrade.ipynb #a70444ec
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# %% ../nbs/09_degrade.ipynb #f3d97520
+# %% ../nbs/09_degrade.ipynb #43c92490
 def check_pictures(
     clean, # A batch of pictures
 )->tuple:  # Its shape (b, c, h, w)
@@ -61,7 +61,7 @@ def check_material(
         raise ValueError(f"{name} hold finite values from 0, got {maps.min().item():.4g} to {maps.max().item():.4g}")
     return maps
 
-# %% ../nbs/09_degrade.ipynb #94fe4d48
+# %% ../nbs/09_degrade.ipynb #2946e680
 def rand(
     shape,          # Of the result
     generator=None, # torch.Generator; None: PyTorch's own
@@ -88,7 +88,7 @@ def uniform(
 def full(x): # At least float32: half precision is for storage, Fourier transforms want more
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
-# %% ../nbs/09_degrade.ipynb #f1ab0055
+# %% ../nbs/09_degrade.ipynb #a4819fbb
 @dataclass(frozen=True)
 class GaussianNoise:
     "mu = x0 + sigma * noise"
@@ -104,7 +104,7 @@ class GaussianNoise:
         mu = clean + (sigma * rand(clean.shape, generator, clean, normal=True)).to(clean.dtype)
         return mu.clamp(0, 1) if self.clip else mu
 
-# %% ../nbs/09_degrade.ipynb #866bf98a
+# %% ../nbs/09_degrade.ipynb #9434c025
 def convolve(
     x,      # (b, n, h, w)
     kernel, # (b, n or 1, k, k), its origin at [0, 0]
@@ -113,7 +113,7 @@ def convolve(
     size = x.shape[-2:]
     return torch.fft.irfft2(torch.fft.rfft2(x) * torch.fft.rfft2(kernel, s=size), s=size)
 
-# %% ../nbs/09_degrade.ipynb #59453d66
+# %% ../nbs/09_degrade.ipynb #7492121d
 def torus(size, device=None): # Coordinates y (h, 1), x (w,) whose origin is [0, 0], negative ones at the far end
     y, x = (torch.fft.fftfreq(n, 1 / n, device=device) for n in size)
     return y[:, None], x
@@ -131,7 +131,7 @@ def streak_kernels(
     across = x * tilt.cos() - y * tilt.sin()
     return (1 - (2 * along / length) ** 2).clamp(min=0) * torch.exp(-across**2 / (2 * width**2))
 
-# %% ../nbs/09_degrade.ipynb #3e3806c7
+# %% ../nbs/09_degrade.ipynb #4b56d84f
 def scale_to(layer, strength): # (b, 1, h, w) layers with root mean square (b,)
     rms = layer.square().mean((1, 2, 3), keepdim=True).sqrt()
     return layer * (strength[:, None, None, None] / rms.clamp(min=1e-6))
@@ -152,7 +152,7 @@ def streaks(
     drops = (u < 1) * (0.3 + 0.7 * u)                                               # brightness 0.3 to 1
     return scale_to(convolve(drops, kernels).sum(1, keepdim=True).clamp(min=0), strength)
 
-# %% ../nbs/09_degrade.ipynb #b1bb8803
+# %% ../nbs/09_degrade.ipynb #4fffcb0d
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 def read_grey(
@@ -184,7 +184,7 @@ def load_layers(
     "Measured rain, for `Rain(layers=...)`"
     return stack([(p, i / np.iinfo(i.dtype).max) for p, i in read_grey(folder)])
 
-# %% ../nbs/09_degrade.ipynb #54b66d05
+# %% ../nbs/09_degrade.ipynb #28879b2c
 def pick(
     material,       # (n, h, w), or a list of n
     b,              # How many
@@ -204,7 +204,7 @@ def window(
     y, x = (int((have - want + 1) * u) for want, have, u in zip(size, image.shape, rand((2,), generator).tolist()))
     return image[y:y + size[0], x:x + size[1]]
 
-# %% ../nbs/09_degrade.ipynb #3aad2f71
+# %% ../nbs/09_degrade.ipynb #81050e4e
 @dataclass(frozen=True)
 class Rain:
     "mu = x0 + streaks, clipped to [0, 1]"
@@ -226,7 +226,7 @@ class Rain:
             if self.strength is not None: layer = scale_to(layer, strength)
         return (clean + layer.to(clean.dtype)).clamp(0, 1)
 
-# %% ../nbs/09_degrade.ipynb #8970bf8f
+# %% ../nbs/09_degrade.ipynb #b71dc469
 def shake(
     length,         # (b,) extent of the path in pixels
     generator=None, # torch.Generator
@@ -249,7 +249,7 @@ def splat(
     tents = (1 - (grid - path[..., None]).abs()).clamp(min=0)
     return tents[:, :, 0].mT @ tents[:, :, 1] / path.shape[1]
 
-# %% ../nbs/09_degrade.ipynb #bf9e5ad9
+# %% ../nbs/09_degrade.ipynb #b01f3cc7
 def reflected(x, half): # (..., h, w) with `half` more pixels on each side, mirrored at the outermost; any size
     def fold(n):
         i = torch.arange(-half, n + half, device=x.device) % max(2 * n - 2, 1)
@@ -264,7 +264,7 @@ def blur(
     half = kernel.shape[-1] // 2
     return convolve(reflected(full(clean), half), kernel[:, None])[..., 2 * half:, 2 * half:]
 
-# %% ../nbs/09_degrade.ipynb #0a09f8b2
+# %% ../nbs/09_degrade.ipynb #bb770c6c
 @dataclass(frozen=True)
 class MotionBlur:
     "mu = kernel * x0, a camera shake"
@@ -292,7 +292,7 @@ class MotionBlur:
         b, *_ = check_pictures(clean)
         return blur(clean, self.kernel(b, generator).to(full(clean))).clamp(0, 1).to(clean.dtype)
 
-# %% ../nbs/09_degrade.ipynb #ebae7a82
+# %% ../nbs/09_degrade.ipynb #cfec6493
 def check_kernels(
     kernels, # A list of (k, k) tensors
 )->list:     # The same
@@ -308,7 +308,7 @@ def check_kernels(
             raise ValueError(f"kernel {i} has sum {k.sum().item():.4g}, not 1: divide it by its sum")
     return kernels
 
-# %% ../nbs/09_degrade.ipynb #5efbc57e
+# %% ../nbs/09_degrade.ipynb #09bb5a26
 def centred(
     kernel,  # (k, k)
 )->Tensor:   # (k', k') with k' >= k
@@ -326,7 +326,7 @@ def load_kernels(
     except Exception as e: raise OSError(f"cannot read {path} as a .npz of kernels: {e}") from e
     return [centred(k) for k in check_kernels([*arrays.values()])]
 
-# %% ../nbs/09_degrade.ipynb #da15fc0b
+# %% ../nbs/09_degrade.ipynb #69f0bf1f
 def average_frames(
     frames,    # (n, c, h, w) or (n, b, c, h, w), or a list of n; values in [0, 1]
     gamma=2.2, # Of the camera: value = light^(1/gamma); 1 averages the values
@@ -337,7 +337,7 @@ def average_frames(
     check_pictures(frames.flatten(0, -4))
     return full(frames).pow(gamma).mean(0).pow(1 / gamma).to(frames.dtype)
 
-# %% ../nbs/09_degrade.ipynb #72ec1660
+# %% ../nbs/09_degrade.ipynb #f3b51f99
 @dataclass(frozen=True)
 class Downscale:
     "mu = x0 shrunk by a factor and enlarged again; nothing in it is random"
@@ -367,7 +367,7 @@ class Downscale:
 
     def __call__(self, clean, generator=None): return self.enlarge(self.shrink(clean), clean.shape[-2:])
 
-# %% ../nbs/09_degrade.ipynb #b2263366
+# %% ../nbs/09_degrade.ipynb #863d6dbb
 @dataclass(frozen=True)
 class Pen:
     "How a kind of stroke is drawn; lengths as shares of the picture's shorter side"
@@ -381,7 +381,7 @@ PENS = {"thin": Pen((5, 44), 3, (0.05, 0.18), (0.035, 0.06), 1.6),
         "thick": Pen((1, 4), 2, (0.15, 0.5), (0.1, 0.34), 1.0),
         "irregular": Pen((1, 28), 12, (0.02, 0.06), (0.02, 0.11), 0.6)}
 
-# %% ../nbs/09_degrade.ipynb #f60b243d
+# %% ../nbs/09_degrade.ipynb #a5aadf3c
 def pen_paths(
     pen,            # A Pen
     b,              # Pictures
@@ -421,7 +421,7 @@ def pen_mask(
     hole = (convolve(ink, disc) > 0.5).any(1, keepdim=True)
     return 1 - hole[..., margin:-margin, margin:-margin].float()
 
-# %% ../nbs/09_degrade.ipynb #d36a1bed
+# %% ../nbs/09_degrade.ipynb #6455272a
 KINDS = (*PENS, "box", "half", "expand")
 
 @dataclass(frozen=True)
@@ -465,7 +465,7 @@ class Holes:
         mask = self.mask(b, size, generator).to(clean)
         return clean * mask + self.fill * (1 - mask)
 
-# %% ../nbs/09_degrade.ipynb #f4ab1e43
+# %% ../nbs/09_degrade.ipynb #cbbf7a5c
 def load_masks(
     folder,    # Pictures: white = keep
     size=None, # (h, w) to bring them to (nearest pixel); as they are if left out
@@ -475,7 +475,7 @@ def load_masks(
     if size is None: return stack(masks)
     return torch.cat([F.interpolate(torch.tensor(i)[None, None], size=tuple(size), mode="nearest-exact")[0] for _, i in masks]).float()
 
-# %% ../nbs/09_degrade.ipynb #c55456f7
+# %% ../nbs/09_degrade.ipynb #f966e669
 def depth_field(
     b,              # Pictures
     size,           # (h, w)
@@ -516,7 +516,7 @@ class Haze:
         t = torch.exp(-beta * full(depth))
         return (clean * t + airlight * (1 - t)).to(clean.dtype)
 
-# %% ../nbs/09_degrade.ipynb #bd3c4622
+# %% ../nbs/09_degrade.ipynb #b4600459
 def load_depths(
     folder,     # 16-bit pictures: value / 8192 = depth relative to its median
     pattern="", # Only names that contain it
@@ -527,6 +527,17 @@ def load_depths(
         if image.dtype.itemsize < 2: raise ValueError(f"{path} has 8 bits: a depth map is a 16-bit PNG")
     return stack([(p, i / 8192) for p, i in images])
 
-# %% ../nbs/09_degrade.ipynb #57ab20ff
+# %% ../nbs/09_degrade.ipynb #30851c83
 DEGRADATIONS = {"deraining": Rain(), "deblurring": MotionBlur(), "denoising": GaussianNoise(),
                 "super-resolution": Downscale(), "inpainting": Holes(), "dehazing": Haze()}
+
+# %% ../nbs/09_degrade.ipynb #85643447
+def measured(
+    task, # deraining, deblurring, inpainting or dehazing
+    path, # A folder of streaks, masks or depth maps, or an .npz of kernels
+):        # The task's degradation with this material
+    "A degradation by material that someone measured"
+    makers = {"deraining": lambda: Rain(layers=load_layers(path)), "deblurring": lambda: MotionBlur(kernels=load_kernels(path)),
+              "inpainting": lambda: Holes(masks=load_masks(path)), "dehazing": lambda: Haze(depth=load_depths(path))}
+    if task not in makers: raise ValueError(f"{task!r} takes no measured material: {', '.join(makers)} do")
+    return makers[task]()
