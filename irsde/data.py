@@ -11,7 +11,7 @@ __all__ = ['UPRIGHT', 'ALPHA', 'LUMA', 'ENDINGS', 'SOFT', 'SAMPLES', 'ROLES', 'S
            'stack', 'batches', 'KnownSet', 'numbered', 'role', 'find_sides', 'pair_psnr', 'name_faults',
            'measure_pairs', 'check_data', 'output_name', 'degrade_files']
 
-# %% ../nbs/10_data.ipynb #107ab74e
+# %% ../nbs/10_data.ipynb #7f60c1ed
 import glob
 import math
 import mmap
@@ -39,7 +39,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-# %% ../nbs/10_data.ipynb #511dc161
+# %% ../nbs/10_data.ipynb #032560f9
 def raw_mode(image): # How the bytes of an opened picture are laid out, as Pillow calls it: "RGB;16B" is 16 bits, high byte first
     layout = image.tile[0][3] if image.tile else image.mode
     return str(layout if isinstance(layout, str) else layout[0])
@@ -56,7 +56,7 @@ def read_deep(path, image): # (h, w, c) uint16: an opened 16-bit RGB(A) picture,
         low.tile = [swap_bytes(tile) for tile in low.tile]
         return np.asarray(image).astype(np.uint16) * 256 + np.asarray(low)
 
-# %% ../nbs/10_data.ipynb #c5affc9f
+# %% ../nbs/10_data.ipynb #e4b98f1e
 UPRIGHT = { # EXIF orientation -> stored rows and columns turned upright; 1 needs nothing
     2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1], 5: lambda a: a.swapaxes(0, 1),
     6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1), 8: lambda a: np.rot90(a)}
@@ -70,7 +70,8 @@ def stored_pixels(path): # (h, w, c) array in the file's own numbers, upright; a
         if ";16" in raw and raw.startswith(("RGB;", "RGBA;")): pixels = read_deep(path, image)
         elif ";16" in raw and mode.startswith("I"): pixels = np.asarray(image).astype(np.uint16)[..., None]
         elif mode == "F": pixels = np.asarray(image)[..., None]
-        elif ";16" in raw or mode.startswith("I"): raise ValueError(f"pictures stored as {raw} are not supported, save it as RGB or grey of 8 or 16 bits")
+        elif ";16" in raw or mode.startswith("I"):
+            raise ValueError(f"pictures stored as {raw} are not supported, save it as RGB or grey of 8 or 16 bits")
         else:
             kind = ("L" if mode in ("1", "L", "LA", "La") else "RGB") + "A" * alpha
             pixels = np.asarray(image if mode == kind else image.convert(kind))
@@ -81,7 +82,7 @@ def stored_pixels(path): # (h, w, c) array in the file's own numbers, upright; a
         orientation = 1 if image.format == "TIFF" else image.getexif().get(274, 1) # Pillow turns TIFF itself (since version 10)
         return UPRIGHT.get(orientation, lambda a: a)(pixels), alpha
 
-# %% ../nbs/10_data.ipynb #b47d19c8
+# %% ../nbs/10_data.ipynb #01313a84
 ALPHA = ("refuse", "drop", "keep")
 LUMA = np.array([[0.299], [0.587], [0.114]]) # BT.601
 
@@ -114,7 +115,7 @@ def read_image(
     "The picture in a file, upright"
     return to_tensor(decode(path, channels, alpha))
 
-# %% ../nbs/10_data.ipynb #84b5b0e1
+# %% ../nbs/10_data.ipynb #0f27a84c
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 SOFT = 4 # Beyond plus or minus this, numbers are no picture in [0, 1] with noise on it
 
@@ -155,7 +156,7 @@ def write_image(
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/10_data.ipynb #dcef9452
+# %% ../nbs/10_data.ipynb #fc5a6f81
 @dataclass(frozen=True)
 class Sample:
     "A picture inside scikit-image"
@@ -190,7 +191,7 @@ def sample_images(
     images = {name: read_image(sample_path(o.file)) for name, o in SAMPLES.items()}
     return images if size is None else {name: centre(image, size) for name, image in images.items()}
 
-# %% ../nbs/10_data.ipynb #afbff9e8
+# %% ../nbs/10_data.ipynb #0404b8bf
 def sample_depth():
     "The motorcycle (3, h, w) and its depth (h, w) in metres"
     with np.load(sample_path("motorcycle_disp.npz")) as file: disparity = file["arr_0"].astype(np.float64)
@@ -199,11 +200,11 @@ def sample_depth():
     depth = 994.978 * 0.193001 / (disparity[tuple(nearest)] + 31.086)
     return read_image(sample_path(SAMPLES["motorcycle"].file)), torch.from_numpy(depth).float()
 
-# %% ../nbs/10_data.ipynb #76377305
+# %% ../nbs/10_data.ipynb #51a34835
 ROLES = {"degraded": set("rain rainy haze hazy blur blurry blurred noise noisy lq lr input degraded low bicubic".split()),
          "clean": set("norain clear clean sharp gt hq hr target groundtruth truth original label".split())}
 
-# %% ../nbs/10_data.ipynb #9c0d8d98
+# %% ../nbs/10_data.ipynb #b05c3d45
 def name_key(name)->tuple: # "test/norain-001" -> ("test", 1): words and numbers, less those that tell a pair's two sides apart
     name = re.sub(r"(?<![a-z])x(2|3|4|8|16)(?![a-z0-9])|_srf_[0-9]+", "", name.lower())
     words = re.findall(r"[a-z]+|[0-9]+", name)
@@ -220,7 +221,8 @@ def match_names(degraded, clean, key=name_key)->list: # For each degraded name t
         words = key(name)
         starts = [words[:n] for n in range(len(words), 0, -1)] if isinstance(words, tuple) else [words]
         found = next((o for o in [equal.get(name), *map(reduced.get, starts)] if o), [])
-        if len(found) > 1: raise ValueError(f"{name} may belong to {listed([clean[j] for j in found])}: make the names differ, or pass a key of your own")
+        if len(found) > 1:
+            raise ValueError(f"{name} may belong to {listed([clean[j] for j in found])}: make the names differ, or pass a key of your own")
         return found[0] if found else None
     return [partner(name) for name in degraded]
 
@@ -243,7 +245,7 @@ def pair_names(
         raise ValueError("pairs are made by name: " + "; ".join(sides))
     return partners
 
-# %% ../nbs/10_data.ipynb #d4507373
+# %% ../nbs/10_data.ipynb #f9826df5
 def picture_paths(source)->list: # A folder, a pattern, a path or a list of them -> paths of pictures
     if isinstance(source, (str, os.PathLike)):
         where = [Path(source)] if Path(source).exists() else [Path(o) for o in sorted(glob.glob(str(source)))]
@@ -268,7 +270,7 @@ def picture_size(path)->tuple: # (h, w) upright, from the header
     except FileNotFoundError: raise
     except Exception as e: raise OSError(f"{path} cannot be read as a picture: {e}") from e
 
-# %% ../nbs/10_data.ipynb #501dacfe
+# %% ../nbs/10_data.ipynb #a9810920
 class Shelf:
     "Room for decoded 8-bit pictures, filled as they are asked for, one copy for all processes forked after it was made"
     def __init__(self,
@@ -302,26 +304,32 @@ def check_clean(name, image): # (h, w, c) float32 array of a (c, h, w) tensor th
         raise ValueError(f"picture {name} is {tuple(image.shape)} of {image.dtype}: a (c, h, w) tensor of floats is wanted (uint8: divide by 255)")
     if not image.isfinite().all(): raise ValueError(f"picture {name} has NaN or Inf in it")
     if image.min() < 0 or image.max() > 1:
-        raise ValueError(f"picture {name} has values from {image.min():g} to {image.max():g}: they must lie in [0, 1] (0..255: divide by 255; a slight overshoot: clamp)")
+        raise ValueError(f"picture {name} has values from {image.min():g} to {image.max():g}: they must lie in [0, 1] "
+                         "(if they are 0..255, divide by 255; if they overshoot a little, clamp)")
     return np.ascontiguousarray(image.detach().cpu().float().permute(1, 2, 0).numpy())
 
 class Pictures:
     "Pictures by number, from files or tensors"
     def __init__(self, source, channels=3, alpha="refuse", cache=0):
-        tensors = source if isinstance(source, (Tensor, dict)) else [o for o in source if isinstance(o, Tensor)] if isinstance(source, (list, tuple)) else []
-        if len(tensors):
-            if len(tensors) != len(source): raise ValueError(f"{len(tensors)} of {len(source)} pictures are tensors: give tensors or paths, not both")
-            images = tensors if isinstance(tensors, dict) else {str(k): o for k, o in enumerate(tensors)}
-            self.names, self.paths, self.arrays = list(images), None, [check_clean(n, o) for n, o in images.items()]
-            self.sizes, self.shelf = [o.shape[:2] for o in self.arrays], None
-            return
-        if not isinstance(source, (str, os.PathLike)) and not len(source): raise ValueError("no pictures: the list is empty")
+        where = isinstance(source, (str, os.PathLike))
+        if not where and not len(source): raise ValueError("no pictures: the list is empty")
+        if isinstance(source, (Tensor, list, tuple)): source = {str(k): o for k, o in enumerate(source)}
+        tensors = 0 if where else sum(isinstance(o, Tensor) for o in source.values())
+        if tensors: self.take_tensors(source, tensors)
+        else: self.take_files(source if where else list(source.values()), channels, alpha, cache)
+
+    def take_tensors(self, images, tensors):
+        if tensors != len(images): raise ValueError(f"{tensors} of {len(images)} pictures are tensors: give tensors or paths, not both")
+        self.names, self.paths, self.arrays = list(images), None, [check_clean(n, o) for n, o in images.items()]
+        self.sizes, self.shelf = [o.shape[:2] for o in self.arrays], None
+
+    def take_files(self, source, channels, alpha, cache):
         self.paths, self.channels, self.alpha = picture_paths(source), channels, alpha
         self.names, self.sizes, bad = path_names(self.paths), [], []
         for path in self.paths:
             try: self.sizes.append(picture_size(path))
             except OSError as e: bad.append(e)
-        if bad: raise OSError(f"{len(bad)} of {len(self.paths)} pictures cannot be read: " + "; ".join(map(str, bad[:3])) + ("; ..." if len(bad) > 3 else ""))
+        if bad: raise OSError(f"{len(bad)} of {len(self.paths)} pictures cannot be read: {listed(bad, 3)}")
         self.shelf = Shelf([(*size, channels) for size in self.sizes], cache) if cache > 0 else None
 
     def __len__(self): return len(self.names)
@@ -331,7 +339,7 @@ class Pictures:
         def make(): return decode(self.paths[i], self.channels, self.alpha)
         return self.shelf.get(i, make) if self.shelf else make()
 
-# %% ../nbs/10_data.ipynb #584ce494
+# %% ../nbs/10_data.ipynb #b40a2756
 def seeded(*words): # A generator that is a function of these whole numbers
     seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(seed))
@@ -356,9 +364,10 @@ def window(
         return pixels.swapaxes(0, 1) if transpose else pixels
     return cut
 
-# %% ../nbs/10_data.ipynb #4f79648b
+# %% ../nbs/10_data.ipynb #a371bb40
 def check_crop(crop):
-    if crop is not None and (not isinstance(crop, int) or crop < 1): raise ValueError(f"crop is a whole number of pixels from 1, or None for whole pictures: not {crop!r}")
+    if crop is not None and (not isinstance(crop, int) or crop < 1):
+        raise ValueError(f"crop is a whole number of pixels from 1, or None for whole pictures: not {crop!r}")
 
 def split_key(key, n): # epoch and index of `dataset[key]`
     epoch, i = key if isinstance(key, tuple) else (0, key)
@@ -366,7 +375,7 @@ def split_key(key, n): # epoch and index of `dataset[key]`
     if not -n <= i < n: raise IndexError(f"picture {i} of {n}")
     return epoch, i % n
 
-# %% ../nbs/10_data.ipynb #c9eb6dfa
+# %% ../nbs/10_data.ipynb #dbd4eec2
 class CleanImages:
     "Clean pictures, degraded on the fly"
     def __init__(self,
@@ -393,11 +402,11 @@ class CleanImages:
         pixels = self.x0[i]
         x0 = to_tensor(window(pixels.shape[:2], self.crop, self.augment, generator)(pixels))
         mu = self.degrade(x0[None], generator)[0]
-        if mu.shape != x0.shape: raise ValueError(f"{self.names[i]}: the degradation made {tuple(mu.shape)} of {tuple(x0.shape)}, the two must be alike")
+        if mu.shape != x0.shape: raise ValueError(f"{self.names[i]}: the degradation made {tuple(mu.shape)} of {tuple(x0.shape)}")
         if not mu.isfinite().all(): raise ValueError(f"{self.names[i]}: the degradation made NaN or Inf")
         return x0, mu
 
-# %% ../nbs/10_data.ipynb #77db13c6
+# %% ../nbs/10_data.ipynb #6b960a4e
 class PairedImages:
     "Pairs of a degraded and a clean picture, made by name; a clean picture may have several degraded ones"
     def __init__(self,
@@ -418,10 +427,13 @@ class PairedImages:
         self.mu = Pictures(degraded, channels, alpha, cache - (self.x0.shelf.used if self.x0.shelf else 0))
         self.partners = pair_names(self.mu.names, self.x0.names, key)
         self.crop, self.augment, self.seed, self.fit = crop, augment, seed, fit
-        sizes = [(i, self.mu.sizes[i], self.x0.sizes[j]) for i, j in enumerate(self.partners)]
-        def bad(small, large): return small != large and (fit is None or fit == "centre" and (small[0] > large[0] or small[1] > large[1]))
-        odd = [f"{self.names[i]} is {small[1]}x{small[0]} and its clean picture {large[1]}x{large[0]}" for i, small, large in sizes if bad(small, large)]
-        if odd: raise ValueError(f'{len(odd)} of {len(sizes)} pairs differ in size ({listed(odd, 2)}): see fit="centre" and fit=Downscale(...).enlarge')
+        self.check_sizes()
+
+    def check_sizes(self): # before anything is decoded
+        def differ(small, large): return small != large and (self.fit is None or self.fit == "centre" and any(m > n for m, n in zip(small, large)))
+        pairs = [(name, self.mu.sizes[i], self.x0.sizes[j]) for i, (name, j) in enumerate(zip(self.names, self.partners))]
+        odd = [f"{name} is {mu[1]}x{mu[0]} and its clean picture {x0[1]}x{x0[0]}" for name, mu, x0 in pairs if differ(mu, x0)]
+        if odd: raise ValueError(f'{len(odd)} of {len(pairs)} pairs differ in size ({listed(odd, 2)}): see fit="centre" and fit=Downscale(...).enlarge')
 
     @property
     def names(self): return self.mu.names # Of each degraded picture, without ending
@@ -438,7 +450,7 @@ class PairedImages:
         cut = window(x0.shape[:2], self.crop, self.augment, seeded(self.seed, epoch, i, 1))
         return to_tensor(cut(x0)), to_tensor(cut(mu))
 
-# %% ../nbs/10_data.ipynb #f648c70b
+# %% ../nbs/10_data.ipynb #10708521
 @lru_cache(maxsize=4)
 def shuffled(n, seed, epoch): return torch.randperm(n, generator=seeded(seed, epoch, 0, 2)).tolist()
 
@@ -451,7 +463,7 @@ def batch_keys(
     "The keys of batch k"
     return [(p // n, shuffled(n, seed, p // n)[p % n]) for p in range(k * batch_size, (k + 1) * batch_size)]
 
-# %% ../nbs/10_data.ipynb #35bf4f25
+# %% ../nbs/10_data.ipynb #ae7252ab
 def stack(items): # (x0, mu) pairs -> a batch of each
     shapes = {tuple(o.shape) for pair in items for o in pair}
     if len(shapes) > 1: raise ValueError(f"pictures of sizes {listed(sorted(shapes), 3)} do not make a batch: give the data set a crop")
@@ -471,7 +483,8 @@ def batches(
     numbers = dict(batch_size=(batch_size, 1), start=(start, 0), workers=(workers, 0), seed=(seed, 0), rank=(rank, 0), ranks=(ranks, 1))
     for name, (value, low) in numbers.items():
         if not isinstance(value, (int, np.integer)) or value < low: raise ValueError(f"{name} is a whole number from {low}, not {value!r}")
-    if batch_size % ranks or rank >= ranks: raise ValueError(f"a batch of {batch_size} does not split into {ranks} equal parts with one of rank {rank}")
+    if batch_size % ranks or rank >= ranks:
+        raise ValueError(f"a batch of {batch_size} does not split into {ranks} equal parts with one of rank {rank}")
     if not len(dataset): raise ValueError("the data set is empty")
     size = batch_size // ranks
     def keys():
@@ -483,7 +496,7 @@ def batches(
         return iter(DataLoader(dataset, batch_sampler=keys(), num_workers=workers, collate_fn=stack, pin_memory=pin, generator=torch.Generator()))
     return (stack([dataset[key] for key in ks]) for ks in keys())
 
-# %% ../nbs/10_data.ipynb #40ac273b
+# %% ../nbs/10_data.ipynb #b10a327e
 @dataclass(frozen=True)
 class KnownSet:
     "What is known of a data set"
@@ -499,7 +512,7 @@ class KnownSet:
     unconfirmed:tuple=()   # Properties told from memory only
     source:str=""          # Where the others were confirmed
 
-# %% ../nbs/10_data.ipynb #43c6385a
+# %% ../nbs/10_data.ipynb #4db4c1f4
 SET5 = {"baby": (512, 512), "bird": (288, 288), "butterfly": (256, 256), "head": (280, 280), "woman": (228, 344)}
 SET14 = "baboon barbara bridge coastguard comic face flowers foreman lenna man monarch pepper ppt3 zebra".split()
 BSD = ((481, 321),)
@@ -507,24 +520,28 @@ BSD = ((481, 321),)
 def numbered(first, last, *before): return tuple((*before, k) for k in range(first, last + 1))
 
 KNOWN_SETS = {
-    "Rain100H": KnownSet("deraining", 100, 100, BSD, numbered(1, 100), 13.55, channel="Y", source="published input PSNR; a copy of 2020 trimmed to 480x320 exists (MSPFN)"),
+    "Rain100H": KnownSet("deraining", 100, 100, BSD, numbered(1, 100), 13.55, channel="Y",
+        source="published input PSNR; copies trimmed to 480x320 exist (MSPFN)"),
     "Rain100L": KnownSet("deraining", 100, 100, BSD, numbered(1, 100), 26.90, channel="Y", source="published input PSNR"),
-    "GoPro": KnownSet("deblurring", 1111, 1111, ((1280, 720),), psnr=25.6, within=0.15, unconfirmed=("sizes",), source="counts: the authors' DeepDeblur; input PSNR to one digit"),
+    "GoPro": KnownSet("deblurring", 1111, 1111, ((1280, 720),), psnr=25.6, within=0.15, unconfirmed=("sizes",),
+        source="counts: the authors' DeepDeblur; input PSNR: known to one digit"),
     "GoPro-train": KnownSet("deblurring", 2103, 2103, ((1280, 720),), unconfirmed=("sizes",), source="counts: the authors' DeepDeblur"),
     "DIV2K": KnownSet("super-resolution", 100, keys=numbered(801, 900), source="the validation pictures; counts: the set's card"),
     "DIV2K-train": KnownSet("super-resolution", 800, keys=numbered(1, 800), source="counts: the set's card"),
     "BSD68": KnownSet("denoising", 68, sizes=BSD, source="a benchmark's list; sizes from a sample of 10"),
     "CBSD68": KnownSet("denoising", 68, sizes=BSD, source="a benchmark's list; sizes from a sample of 10"),
-    "Kodak24": KnownSet("denoising", 24, sizes=((768, 512), (500, 500)), keys=numbered(1, 24, "kodim"), unconfirmed=("sizes",), source="names: FFDNet; the 500x500 crops: benchmarks' lists"),
+    "Kodak24": KnownSet("denoising", 24, sizes=((768, 512), (500, 500)), keys=numbered(1, 24, "kodim"), unconfirmed=("sizes",),
+        source="names: FFDNet; the crops of 500x500: benchmarks' lists"),
     "McMaster": KnownSet("denoising", 18, sizes=((500, 500),), source="benchmarks' lists"),
     "Set5": KnownSet("super-resolution", 5, sizes=tuple(SET5.values()), keys=tuple(map(name_key, SET5)), source="the pictures"),
     "Set14": KnownSet("super-resolution", 14, keys=tuple(map(name_key, SET14)), unconfirmed=("names",), source="its size is its name"),
     "Urban100": KnownSet("super-resolution", 100, keys=numbered(1, 100, "img"), source="SelfExSR"),
     "CelebA-HQ 256": KnownSet("inpainting", 30000, sizes=((256, 256),), source="count: CelebAMask-HQ; papers test on subsets of their own choice"),
-    "RESIDE SOTS indoor": KnownSet("dehazing", 50, 500, ((620, 460), (640, 480)), numbered(1400, 1449), 11.97, border=10, unconfirmed=("names",), source="published input PSNR; sizes: users of the official files"),
+    "RESIDE SOTS indoor": KnownSet("dehazing", 50, 500, ((620, 460), (640, 480)), numbered(1400, 1449), 11.97, border=10, unconfirmed=("names",),
+        source="published input PSNR; sizes: users of the official files"),
 }
 
-# %% ../nbs/10_data.ipynb #c1bc5961
+# %% ../nbs/10_data.ipynb #c87b43f6
 def role(words): # "clean", "degraded" or None, from a folder's or a file's name
     words = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])[0-9]+", "", words.lower())))
     return next((o for o in ("clean", "degraded") if words & ROLES[o]), None)
@@ -532,7 +549,8 @@ def role(words): # "clean", "degraded" or None, from a folder's or a file's name
 def find_sides(folder)->dict: # The pictures below a folder: {"clean": [...], "degraded": [...]}
     folder = Path(folder)
     found = (Path(root, o) for root, _, files in os.walk(folder, followlinks=True) for o in files)
-    paths = sorted(o for o in found if o.suffix.lower() in ENDINGS and not any(p.startswith(".") or "gamma" in p for p in o.relative_to(folder).parts))
+    def wanted(o): return o.suffix.lower() in ENDINGS and not any(p.startswith(".") or "gamma" in p for p in o.relative_to(folder).parts)
+    paths = sorted(filter(wanted, found))
     def by_folder(path): return next((r for o in path.relative_to(folder).parents if (r := role(o.name))), None)
     for by in (by_folder, lambda path: by_folder(path) or role(path.stem), lambda path: role(path.stem)):
         sides = {side: [o for o in paths if by(o) == side] for side in ROLES}
@@ -540,14 +558,16 @@ def find_sides(folder)->dict: # The pictures below a folder: {"clean": [...], "d
     bad = {*sides["degraded"], *(o for o in paths if by_folder(o) == "degraded")}
     return {"degraded": sorted(bad), "clean": [o for o in paths if o not in bad]}
 
-# %% ../nbs/10_data.ipynb #7fec5161
+# %% ../nbs/10_data.ipynb #5597e6f6
 def pair_psnr(mu, x0, channel): # dB, of two (h, w, 3) uint8 arrays
     if channel == "Y": mu, x0 = (rgb2ycbcr(o)[..., 0] for o in (mu, x0))
     with np.errstate(divide="ignore"): return peak_signal_noise_ratio(x0, mu, data_range=255)
 
 def name_faults(names, keys): # What is missing, unknown or there twice among clean names; "" where all is well
     have, spell = Counter(map(name_key, names)), lambda key: " ".join(map(str, key))
-    faults = {"missing": [o for o in keys if not have[o]], "unknown": [o for o in have if o not in keys], "more than once": [o for o in have if have[o] > 1]}
+    faults = {"missing": [o for o in keys if not have[o]],
+              "unknown": [o for o in have if o not in keys],
+              "more than once": [o for o in have if have[o] > 1]}
     return "; ".join(f"{len(o)} {what}: {listed(map(spell, o))}" for what, o in faults.items() if o)
 
 def measure_pairs(clean, bad, partners, want): # Sizes of the clean pictures, PSNR of each pair, pairs of uneven size, unreadable files
@@ -595,12 +615,17 @@ def check_data(
     row("unreadable", f"{len(unreadable)}: {listed(unreadable)}" if unreadable else "none", "none", not unreadable)
     if want.sizes:
         allowed = {s for w, h in want.sizes for s in ((w, h), (h, w))}
-        row("sizes", listed([f"{w}x{h}: {n}" for (w, h), n in sizes.most_common()]), " or ".join(f"{w}x{h}" for w, h in want.sizes), allowed >= {*sizes})
-    if want.degraded: row("sizes within pairs", f"{len(uneven)} differ: {listed(uneven, 2)}" if uneven else "equal", f"equal, or a border of {want.border}" if want.border else "equal", not uneven)
-    if want.psnr and scores: row(f"input PSNR ({want.channel})", f"{np.mean(scores):.2f}", f"{want.psnr:.2f} ± {want.within}", abs(np.mean(scores) - want.psnr) <= want.within)
+        found = [f"{w}x{h}: {n}" for (w, h), n in sizes.most_common()]
+        row("sizes", listed(found), " or ".join(f"{w}x{h}" for w, h in want.sizes), allowed >= {*sizes})
+    if want.degraded:
+        found = f"{len(uneven)} differ: {listed(uneven, 2)}" if uneven else "equal"
+        row("sizes within pairs", found, f"equal, or a border of {want.border}" if want.border else "equal", not uneven)
+    if want.psnr and scores:
+        mean = np.mean(scores)
+        row(f"input PSNR ({want.channel})", f"{mean:.2f}", f"{want.psnr:.2f} ± {want.within}", abs(mean - want.psnr) <= want.within)
     return pd.DataFrame(rows, columns=["property", "found", "expected", "ok"]).astype({"ok": object})
 
-# %% ../nbs/10_data.ipynb #f1557e08
+# %% ../nbs/10_data.ipynb #07098bc2
 def output_name(path): return Path(path).stem + (Path(path).suffix if Path(path).suffix.lower() in (".png", ".tif", ".tiff", ".bmp") else ".png")
 
 def degrade_files(
