@@ -7,7 +7,7 @@ config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 lib = cfg['lib_name']
-extras = {o: cfg[f'{o}_requirements'].split() for o in ('dev', 'fid')}
+extras = {o: cfg[f'{o}_requirements'].split() for o in ('dev', 'fid', 'lion')}
 
 setup(
     name=lib, version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),

@@ -6,20 +6,20 @@
 __all__ = ['PRESETS', 'gate', 'TimeEmbedding', 'ChannelNorm', 'Pointwise', 'Pool', 'NAFBlock', 'grid_times', 'check_images',
            'ConditionalNAFNet']
 
-# %% ../nbs/08_nafnet.ipynb #8a3f4555
+# %% ../nbs/08_nafnet.ipynb #67e0572f
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/08_nafnet.ipynb #da4c3f0f
+# %% ../nbs/08_nafnet.ipynb #6a6ba647
 def gate(x, axis=1):
     "Half of the channels times the other half: NAFNet's only nonlinearity"
     a, b = x.chunk(2, axis)
     return a * b
 
-# %% ../nbs/08_nafnet.ipynb #5444dd02
+# %% ../nbs/08_nafnet.ipynb #0245f3ef
 class TimeEmbedding(nn.Module):
     "Grid time -> vector: waves from fast to slow, a linear layer, a gate, a linear layer"
     def __init__(self, width:int, n_out:int):
@@ -35,7 +35,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, t):
         return self.second(gate(self.first(self.waves(t).to(self.first.weight.dtype))))
 
-# %% ../nbs/08_nafnet.ipynb #5870fda4
+# %% ../nbs/08_nafnet.ipynb #ce4ac15a
 class ChannelNorm(nn.Module):
     "Layer norm over the channels, the last axis, of each pixel, with a gain and no bias"
     def __init__(self, n:int):
@@ -45,7 +45,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x): # (b, h, w, c)
         return F.layer_norm(x, self.gain.shape, self.gain, eps=1e-5)
 
-# %% ../nbs/08_nafnet.ipynb #2ff50e11
+# %% ../nbs/08_nafnet.ipynb #0897a09c
 class Pointwise(nn.Conv2d):
     "A 1x1 convolution as what it is: one matrix for the channels, the last axis, of every pixel"
     def __init__(self, n_in:int, n_out:int):
@@ -54,7 +54,7 @@ class Pointwise(nn.Conv2d):
     def forward(self, x): # (b, h, w, n_in) -> (b, h, w, n_out)
         return F.linear(x, self.weight.flatten(1), self.bias)
 
-# %% ../nbs/08_nafnet.ipynb #c909dc0c
+# %% ../nbs/08_nafnet.ipynb #257b3bc5
 class Pool(nn.Module):
     "The mean of each channel over the whole picture or, with `window`, around each pixel"
     window = None # Pixels of this level, or None
@@ -66,7 +66,7 @@ class Pool(nn.Module):
         pad = (w // 2, (w - 1) // 2, h // 2, (h - 1) // 2)
         return F.pad(mean, pad, "replicate")
 
-# %% ../nbs/08_nafnet.ipynb #9c139aa2
+# %% ../nbs/08_nafnet.ipynb #d7f4aafc
 class NAFBlock(nn.Module):
     "A spatial half (depthwise convolution, channel attention) and a pointwise half, each added to its input"
     def __init__(self, n:int, n_time:int):
@@ -90,7 +90,7 @@ class NAFBlock(nn.Module):
         h = gate(self.widen2(torch.addcmul(shift2, self.norm2(x), scale2 + 1)), -1)
         return torch.addcmul(x, self.gamma.flatten(), self.narrow2(h)).movedim(-1, 1)
 
-# %% ../nbs/08_nafnet.ipynb #44e07b97
+# %% ../nbs/08_nafnet.ipynb #682e2dfc
 def grid_times(
     t,                # An int, a 0-dim or a (b,) tensor
     x:Tensor,         # (b, ...) state
@@ -104,7 +104,7 @@ def grid_times(
         raise ValueError(f"t is an int or has one time for each of the {len(x)} samples: got shape {shape}")
     return t
 
-# %% ../nbs/08_nafnet.ipynb #f1d5f022
+# %% ../nbs/08_nafnet.ipynb #d9fcac12
 def check_images(x, mu, channels, conditional=True): # A ValueError unless x and mu are images for the network
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(f"the network takes (b, {channels}, h, w): the state has shape {tuple(x.shape)}")
@@ -112,7 +112,7 @@ def check_images(x, mu, channels, conditional=True): # A ValueError unless x and
     if mu is not None and mu.shape != x.shape:
         raise ValueError(f"mu has shape {tuple(mu.shape)}, the state {tuple(x.shape)}")
 
-# %% ../nbs/08_nafnet.ipynb #aad1a3f8
+# %% ../nbs/08_nafnet.ipynb #81bd2bb3
 class ConditionalNAFNet(nn.Module):
     "Refusion's NAFNet: `model(x, mu, t) -> noise` for any height and width"
     def __init__(self,
@@ -175,7 +175,7 @@ class ConditionalNAFNet(nn.Module):
             for block in blocks: block.pool.window = size and max(size // (self.fold * 2**level), 1)
         return self
 
-# %% ../nbs/08_nafnet.ipynb #3bf954e4
+# %% ../nbs/08_nafnet.ipynb #cb8f7749
 PRESETS = { # Name -> arguments of ConditionalNAFNet
     "paper": dict(width=64, enc=(1, 1, 1, 28), mid=1, dec=(1, 1, 1, 1)),
     "small": dict(width=64, enc=(1, 2), mid=1, dec=(1, 1), fold=2),

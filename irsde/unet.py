@@ -6,7 +6,7 @@
 __all__ = ['PRESETS', 'TimeEmbedding', 'ResBlock', 'ChannelNorm', 'LinearAttention', 'FullAttention', 'join', 'Level',
            'reflect_to', 'grid_times', 'check_images', 'channels_last', 'ConditionalUNet', 'PackedConv', 'prepacked']
 
-# %% ../nbs/07_unet.ipynb #fd051841
+# %% ../nbs/07_unet.ipynb #808da183
 import copy
 import math
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# %% ../nbs/07_unet.ipynb #deaa8a5f
+# %% ../nbs/07_unet.ipynb #50c349e0
 class TimeEmbedding(nn.Module):
     "Grid time -> vector: waves from fast to slow, then a small network"
     def __init__(self,
@@ -33,7 +33,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, t):
         return self.second(F.gelu(self.first(self.waves(t).to(self.first.weight.dtype))))
 
-# %% ../nbs/07_unet.ipynb #ca9ebf7b
+# %% ../nbs/07_unet.ipynb #8fc11ed4
 class ResBlock(nn.Module):
     "Two 3x3 convolutions beside a skip; the time scales and shifts what lies between them"
     def __init__(self, n_in:int, n_out:int, n_time:int):
@@ -48,7 +48,7 @@ class ResBlock(nn.Module):
         h = F.silu(torch.addcmul(shift, self.conv1(x), scale + 1))
         return F.silu(self.conv2(h)) + self.skip(x)
 
-# %% ../nbs/07_unet.ipynb #801e164a
+# %% ../nbs/07_unet.ipynb #2007a0e1
 class ChannelNorm(nn.Module):
     "Layer norm over the channels of each pixel, with a gain and no bias"
     def __init__(self, n:int):
@@ -58,7 +58,7 @@ class ChannelNorm(nn.Module):
     def forward(self, x):
         return F.layer_norm(x.movedim(1, -1), self.gain.shape, self.gain, eps=1e-5).movedim(-1, 1)
 
-# %% ../nbs/07_unet.ipynb #1c2dfdcf
+# %% ../nbs/07_unet.ipynb #012ea152
 class LinearAttention(nn.Module):
     "Attention whose cost grows with the number of pixels, not with its square; added to its input"
     def __init__(self, n:int, heads:int=4, width:int=32):
@@ -77,7 +77,7 @@ class LinearAttention(nn.Module):
         q, k = q.softmax(2) * self.width**-0.5, k.softmax(3)
         return (v @ k.transpose(2, 3) / v.shape[3]) @ q
 
-# %% ../nbs/07_unet.ipynb #23eced88
+# %% ../nbs/07_unet.ipynb #a65ad8d6
 class FullAttention(LinearAttention):
     "Softmax attention between all pixels; added to its input"
     def __init__(self, n:int, heads:int=4, width:int=32):
@@ -88,10 +88,10 @@ class FullAttention(LinearAttention):
         q, k, v = (a.transpose(2, 3) for a in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
 
-# %% ../nbs/07_unet.ipynb #e3648d6f
+# %% ../nbs/07_unet.ipynb #1d0feb41
 def join(x, skip): return x if skip is None else torch.cat([x, skip], 1)
 
-# %% ../nbs/07_unet.ipynb #1119f54d
+# %% ../nbs/07_unet.ipynb #c66fbb7d
 class Level(nn.Module):
     "Two residual blocks and an attention at one resolution; `skips` are joined to the input of each block"
     def __init__(self, n_in:int, n:int, n_time:int, heads:int=4):
@@ -103,7 +103,7 @@ class Level(nn.Module):
         first = self.block1(join(x, skip1), time)
         return first, self.attention(self.block2(join(first, skip2), time))
 
-# %% ../nbs/07_unet.ipynb #fe9ddce7
+# %% ../nbs/07_unet.ipynb #c04036bd
 def reflect_to(
     x:Tensor,     # (b, c, h, w)
     multiple:int,
@@ -116,7 +116,7 @@ def reflect_to(
         x = x.index_select(axis, torch.minimum(i, (2 * n - 2 - i).abs()))
     return x
 
-# %% ../nbs/07_unet.ipynb #b3a84788
+# %% ../nbs/07_unet.ipynb #c0d148a8
 def grid_times(
     t,                # An int, a 0-dim or a (b,) tensor
     x:Tensor,         # (b, ...) state
@@ -129,18 +129,18 @@ def grid_times(
         raise ValueError(f"t is an int or has one time for each of the {len(x)} samples: got shape {tuple(t.shape)}")
     return t
 
-# %% ../nbs/07_unet.ipynb #86ed9b55
+# %% ../nbs/07_unet.ipynb #1bd0f9f7
 def check_images(x, mu, channels): # A ValueError unless x and mu are images of that many channels
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(f"the network takes (b, {channels}, h, w): the state has shape {tuple(x.shape)}")
     if mu is not None and mu.shape != x.shape:
         raise ValueError(f"mu has shape {tuple(mu.shape)}, the state {tuple(x.shape)}")
 
-# %% ../nbs/07_unet.ipynb #19a650c6
+# %% ../nbs/07_unet.ipynb #e593137a
 def channels_last(net, *_): # The layout in which convolutions are fastest
     net.to(memory_format=torch.channels_last)
 
-# %% ../nbs/07_unet.ipynb #474eb91b
+# %% ../nbs/07_unet.ipynb #50208fc7
 class ConditionalUNet(nn.Module):
     "The U-Net of IR-SDE: `model(x, mu, t) -> noise` for any height and width"
     def __init__(self,
@@ -197,14 +197,14 @@ class ConditionalUNet(nn.Module):
             x = grow(F.interpolate(x, scale_factor=2.0) if i < self.depth - 1 else x)
         return self.last_conv(self.last_block(torch.cat([x, stem], 1), time))[:, :, :h, :w]
 
-# %% ../nbs/07_unet.ipynb #1cef4c3c
+# %% ../nbs/07_unet.ipynb #b7b1cdd2
 PRESETS = {
     "paper": dict(width=64, depth=4),
     "small": dict(width=14, depth=3, heads=1),
     "tiny": dict(width=8, depth=3, heads=1),
 }
 
-# %% ../nbs/07_unet.ipynb #5168d864
+# %% ../nbs/07_unet.ipynb #aba0ddc3
 class PackedConv(nn.Module):
     "A convolution for inference on a CPU, its weights already in the order in which oneDNN reads them"
     def __init__(self, conv:nn.Conv2d, shape):
@@ -221,7 +221,7 @@ class PackedConv(nn.Module):
     def _save_to_state_dict(self, *_):
         raise RuntimeError("a prepacked network cannot be saved: save the one that it was made from")
 
-# %% ../nbs/07_unet.ipynb #60aab20f
+# %% ../nbs/07_unet.ipynb #af572eeb
 def prepacked(
     net,                # On the CPU, called as `net(x, mu, t)`; left as it is
     channels:int=3,     # Of the image
