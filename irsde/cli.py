@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['TASKS', 'main', 'table', 'solvers', 'NoiseLevel', 'mendable', 'convert', 'info', 'finish', 'degrade', 'check_data']
 
-# %% ../nbs/17_cli.ipynb #7d4eb819
+# %% ../nbs/17_cli.ipynb #48b42194
 from contextlib import contextmanager
 
 import click
 
 from . import __version__
 
-# %% ../nbs/17_cli.ipynb #2f29a46c
+# %% ../nbs/17_cli.ipynb #0cff30d9
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="irsde %(version)s")
 def main():
     "Restore images with mean-reverting stochastic differential equations."
 
-# %% ../nbs/17_cli.ipynb #9d0d44ca
+# %% ../nbs/17_cli.ipynb #b82ccdac
 def table(
     header:list, # Column names
     rows:list,   # Rows, as long as the header
@@ -28,7 +28,7 @@ def table(
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join("  ".join(o.ljust(w) for o, w in zip(row, widths)).rstrip() for row in cells)
 
-# %% ../nbs/17_cli.ipynb #43819343
+# %% ../nbs/17_cli.ipynb #6c2abaf3
 @main.command()
 def solvers():
     "List the solvers: name, order, whether random, and what each does."
@@ -36,7 +36,7 @@ def solvers():
     rows = [[name, o.order, "yes" if o.random else "no", o.about] for name, o in SOLVERS.items()]
     click.echo(table(["name", "order", "random", "what it does"], rows))
 
-# %% ../nbs/17_cli.ipynb #13cc84f0
+# %% ../nbs/17_cli.ipynb #886c48d2
 class NoiseLevel(click.ParamType):
     "A level in image units, as 10/255 or as 0.039"
     name = "LEVEL"
@@ -50,14 +50,14 @@ class NoiseLevel(click.ParamType):
             self.fail(f"{value!r} is no noise level: give it in image units, as 10/255 or as 0.039", param, ctx)
         return level
 
-# %% ../nbs/17_cli.ipynb #95698938
+# %% ../nbs/17_cli.ipynb #b765ff43
 @contextmanager
 def mendable():
     "A ValueError or OSError inside becomes a message and exit code 1"
     try: yield
     except (ValueError, OSError) as e: raise click.ClickException(str(e)) from e
 
-# %% ../nbs/17_cli.ipynb #754b9722
+# %% ../nbs/17_cli.ipynb #a4d25667
 TASKS = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
 
 @main.command()
@@ -78,7 +78,7 @@ def convert(official, out, task, lam, steps, half, force):
         click.echo(f"SDE: {checkpoint.describe(path)['sde']}", err=True)
     click.echo(path)
 
-# %% ../nbs/17_cli.ipynb #584b97c4
+# %% ../nbs/17_cli.ipynb #85aa1791
 @main.command()
 @click.argument("file", type=click.Path())
 def info(file):
@@ -87,17 +87,17 @@ def info(file):
     with mendable(): about = describe(file)
     click.echo(table(["property", "value"], about.items()))
 
-# %% ../nbs/17_cli.ipynb #b93b59cc
+# %% ../nbs/17_cli.ipynb #f71a3f67
 def finish(
     errors:dict, # File -> what went wrong with it
     done:int,    # Files that went well
 ):
     "Name what failed on stderr, count, and exit with 1 if anything did"
-    for file, error in errors.items(): click.echo(f"{file}: {error}", err=True)
+    for file, error in errors.items(): click.echo(error if str(file) in error else f"{file}: {error}", err=True)
     click.echo(f"{done} done" + (f", {len(errors)} failed" if errors else ""), err=True)
     if errors: raise SystemExit(1)
 
-# %% ../nbs/17_cli.ipynb #bdfc2c91
+# %% ../nbs/17_cli.ipynb #3442a480
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path())
 @click.option("--out", required=True, type=click.Path(), help="Folder to write to; made if there is none.")
@@ -128,7 +128,7 @@ def degrade(inputs, out, task, seed, sigma, factor, measured, alpha):
     for path in good["out"]: click.echo(path)
     finish(dict(report[report["error"] != ""][["file", "error"]].values), len(good))
 
-# %% ../nbs/17_cli.ipynb #ddb4838a
+# %% ../nbs/17_cli.ipynb #b2b50ac3
 @main.command("check-data")
 @click.argument("folder", type=click.Path())
 @click.option("--set", "name", required=True, help="Rain100H, GoPro, Set5 and others; a wrong name lists them.")
@@ -142,5 +142,5 @@ def check_data(folder, name):
     off = (report["ok"] == False).sum() # noqa: E712, None is neither
     if off: raise click.ClickException(f"{off} of {len(report)} properties are off")
 
-# %% ../nbs/17_cli.ipynb #473700ae
+# %% ../nbs/17_cli.ipynb #9746176f
 if __name__ == "__main__" and "__file__" in globals(): main(prog_name="irsde")
