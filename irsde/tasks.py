@@ -56,12 +56,16 @@ class Budget(Record):
     batch:int           # Pictures a step
     iterations:int      # Steps
     lr:float            # Learning rate at its highest
+    milestones:tuple=() # Of the schedule "multistep": steps after which the rate is halved
     arguments:Mapping=field(default_factory=dict, hash=False) # Of the network, in place of the preset's
     instead:Mapping=field(default_factory=dict, hash=False)   # Values of the task that this budget replaces
     reasons:Mapping=field(default_factory=dict, repr=False, hash=False) # Name of a value -> why
 
     def __post_init__(self):
         for name in ("crop", "batch", "iterations"): whole(name, getattr(self, name))
+        steps = [0, *self.milestones, self.iterations]
+        if any(a >= b for a, b in zip(steps, steps[1:])):
+            raise ValueError(f"milestones are steps that rise from 0 to {self.iterations}, not {self.milestones!r}")
         if not (isinstance(self.lr, float) and 0 < self.lr < 1): raise ValueError(f"lr is a learning rate between 0 and 1, not {self.lr!r}")
         self.freeze()
         self.check_reasons()
@@ -69,7 +73,8 @@ class Budget(Record):
     @property
     def to_explain(self)->list:
         "Names of the values that need a reason"
-        return ["preset", "crop", "batch", "iterations", "lr", *["arguments"] * bool(self.arguments), *self.instead]
+        optional = [name for name in ("milestones", "arguments") if getattr(self, name)]
+        return ["preset", "crop", "batch", "iterations", "lr", *optional, *self.instead]
 
 # %% ../nbs/12_tasks.ipynb #d00f9c5e
 SDES = {"ir-sde": IRSDE, "denoising-sde": DenoisingSDE}
@@ -86,9 +91,7 @@ REASONS = { # Of the defaults of `Task`
     "betas": "judgement: PyTorch's own, as in the race of chapter 08",
     "schedule": "judgement: as in the race of chapter 08; a short run must come to rest",
     "clip": "judgement: as in the race of chapter 08",
-    "milestones": "published: IR-SDE, after 200, 400 and 600 of 700 thousand steps",
     "ema": "published: both papers",
-    "ema_every": "published: both papers",
 }
 
 @dataclass(frozen=True)
@@ -110,10 +113,8 @@ class Task(Record):
     optimiser:str="adam" # "adam", "adamw" or "lion"
     betas:tuple=(0.9, 0.999) # Memory of its means
     schedule:str="cosine" # Of the learning rate: "constant", "multistep" or "cosine"
-    milestones:tuple=(2/7, 4/7, 6/7) # Of "multistep": shares of the iterations after which the rate is halved
     clip:float|None=1.0  # Longest gradient; None: any
-    ema:float=0.995      # Share that the running mean of the weights keeps
-    ema_every:int=10     # Steps between its updates
+    ema:tuple=(0.995, 10) # Running mean of the weights: share that it keeps, and steps between its updates
     budgets:Mapping=field(default_factory=dict, repr=False, hash=False) # "smoke", "quick", "paper" -> Budget
     paper:Mapping=field(default_factory=dict, repr=False, hash=False)   # "IR-SDE", "Refusion" -> Budget
     reasons:Mapping=field(default_factory=dict, repr=False, hash=False) # Name of a value -> why; defaults have theirs
@@ -200,19 +201,19 @@ class Task(Record):
                 **of_budget, "arguments": dict(budget.arguments)}
 
 # %% ../nbs/12_tasks.ipynb #cea6486c
-def as_published(paper, batch, lr, lam, why_lam, why=(), **instead):
+def as_published(paper, batch, lr, lam, why_lam, why=(), milestones=(), **instead):
     "A budget of 700,000 steps with the settings common to both papers"
     instead = {"prediction": "noise", "loss": "likelihood", "betas": (0.9, 0.99), "clip": None,
                "solver": "reverse-sde", "steps": None, "lam": lam, **instead}
-    reasons = {**dict.fromkeys(("preset", "crop", "batch", "lr", *instead), f"published: {paper}"), "lam": why_lam,
+    reasons = {**dict.fromkeys(("preset", "crop", "batch", "lr", *["milestones"] * bool(milestones), *instead), f"published: {paper}"), "lam": why_lam,
                "iterations": "published: both papers; by the authors, little changes after 500,000",
                "solver": "published: the papers' sampler; since 2024 their code offers the posterior's as well",
                "steps": "published: every grid time from the start down", **dict(why)}
-    return Budget("paper", 128, batch, 700_000, lr, instead=instead, reasons=reasons)
+    return Budget("paper", 128, batch, 700_000, lr, milestones, instead=instead, reasons=reasons)
 
 def irsde_paper(lam, why_lam="published: IR-SDE", why=(), **instead): # The ICML 2023 paper
     why = {"batch": "published: IR-SDE, the paper; its configuration files say 4 a GPU", **dict(why)}
-    return as_published("IR-SDE", 16, 1e-4, lam, why_lam, why,
+    return as_published("IR-SDE", 16, 1e-4, lam, why_lam, why, milestones=(200_000, 400_000, 600_000),
                         network="unet", optimiser="adam", schedule="multistep", **instead)
 
 def refusion_paper(lam=50/255, lr=4e-5, batch=4, **instead): # The CVPRW 2023 paper
