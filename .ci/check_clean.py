@@ -1,9 +1,10 @@
-"Every notebook is as nbdev_clean leaves it. Works on a copy; names those that are not."
-import filecmp, shutil, subprocess, sys, tempfile
+"Every notebook is as nbdev_clean leaves it, and no output names a folder of the machine that ran it. Works on a copy; names those that are not."
+import filecmp, json, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
+MACHINE = re.compile(r'site-packages|ipykernel_\d|(?<![\w.])/(?:tmp|home|root|Users|work)/')
 
 def unclean(root=ROOT):
     "The notebooks that nbdev_clean would change"
@@ -14,7 +15,18 @@ def unclean(root=ROOT):
         subprocess.run([TOOLS/'nbdev_clean'], cwd=tmp, check=True)
         return [nb.name for nb,copy in copies.items() if not filecmp.cmp(nb, copy, shallow=False)]
 
+def machine_paths(nb):
+    "Lines of the outputs of notebook `nb` that name a folder of this machine"
+    for cell in json.loads(nb.read_text(encoding='utf-8'))['cells']:
+        for output in cell.get('outputs', ()):
+            kinds = [output.get('text', []), output.get('traceback', [])]
+            kinds += [v for k,v in output.get('data', {}).items() if k.startswith('text/')]
+            for text in kinds:
+                yield from (line for line in ''.join(text).splitlines() if MACHINE.search(line))
+
 if __name__ == '__main__':
     names = unclean()
     for name in names: print(f'nbs/{name} is not clean: it carries metadata or counters that change from run to run')
-    sys.exit(bool(names))
+    found = [(nb.name, line) for nb in sorted((ROOT/'nbs').glob('*.ipynb')) for line in machine_paths(nb)]
+    for name, line in found: print(f'nbs/{name}: an output names a folder of the machine that ran it: {line.strip()[:120]}')
+    sys.exit(bool(names or found))
