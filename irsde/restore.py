@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['TOPS', 'SOFT', 'TILE', 'LARGE', 'ENDINGS', 'Picture', 'check_values', 'from_array', 'from_tensor', 'kept_info',
            'from_pil', 'swapped', 'from_path', 'as_pictures', 'tile_starts', 'tile_weights', 'multiple_of', 'Tiled',
-           'whole_number', 'Job', 'noise_level', 'as_mask', 'draws', 'with_noise', 'out_of_memory', 'shares',
-           'pick_device', 'weights_path', 'Restorer', 'Samples', 'restore', 'png16', 'tiff', 'save_as', 'write_file',
-           'find_inputs', 'make_folder', 'mask_for', 'Entry', 'grouped', 'restored', 'restore_files']
+           'whole_number', 'Job', 'noise_level', 'as_mask', 'draws', 'with_noise', 'strips', 'InStrips', 'in_strips',
+           'out_of_memory', 'shares', 'pick_device', 'weights_path', 'Restorer', 'Samples', 'restore', 'png16', 'tiff',
+           'save_as', 'write_file', 'find_inputs', 'make_folder', 'mask_for', 'Entry', 'grouped', 'restored',
+           'restore_files']
 
 # %% ../nbs/15_restore.ipynb #2b82993e
 import math
@@ -62,7 +63,7 @@ class Picture:
     )->np.ndarray:   # (c, H, W) as `values`
         "x0 in the old depth, with the old alpha channel"
         if self.top == 1: new = x0.numpy().astype(self.values.dtype)
-        else: new = x0.clamp(0, 1).mul(self.top).round_().numpy().astype(self.values.dtype)
+        else: new = x0.clamp(0, 1).mul_(self.top).round_().numpy().astype(self.values.dtype)
         if keep is not None: new = np.where(keep, self.values[:self.n], new)
         return np.concatenate([new, self.cover(new.shape[1:])])
 
@@ -318,6 +319,35 @@ def with_noise(solver, draw): # The same solver, but its noise comes from `draw`
     return replace(solver, step=step, random=False)
 
 # %% ../nbs/15_restore.ipynb #ff88a035
+def strips(x): return [slice(a, a + 128) for a in range(0, x.shape[2], 128)] # Of rows
+
+class InStrips:
+    "An SDE whose clean image overwrites the noise that it is made of"
+    def __init__(self, sde, clamp_x0=None):
+        self.sde, self.clamp_x0 = sde, clamp_x0
+        if clamp_x0 is not None and not clamp_x0[0] < clamp_x0[1]: raise ValueError(f"clamp_x0 is (low, high) with low < high: got {clamp_x0!r}")
+
+    def __getattr__(self, name): return getattr(self.sde, name)
+
+    def x0_from_noise(self, x, mu, noise, t):
+        for rows in strips(x):
+            part = noise[:, :, rows]
+            x0 = self.sde.x0_from_noise(x[:, :, rows], mu[:, :, rows], part, t)
+            if self.clamp_x0 is not None: x0 = x0.clamp(*self.clamp_x0)
+            noise[:, :, rows] = torch.where(part.isfinite(), x0, torch.nan) # the sampler looks for NaN
+        return noise
+
+def in_strips(solver, sde, draw): # The same solver; its step overwrites the state, and brings its own noise
+    solver = find_solver(solver)
+    def step(_, x, past, mu, s, z):
+        z = draw(x) if solver.random and s > 0 else None
+        for rows in strips(x):
+            def cut(o): return None if o is None else o[:, :, rows]
+            x[:, :, rows] = solver.step(sde, cut(x), [(t, cut(x0)) for t, x0 in past], cut(mu), s, cut(z))
+        return x
+    return replace(solver, step=step, random=False)
+
+# %% ../nbs/15_restore.ipynb #5015447c
 TILE, LARGE = 512, 1024**2 # Above this many pixels, tiles of this side
 
 def out_of_memory(e): # Does this error say so?
@@ -429,8 +459,12 @@ class Restorer:
         model, draw = self.tiled(size, tile, overlap), draws(keys, [len(job.mu) for job in jobs])
         mu = (jobs[0].mu if len(jobs) == 1 else torch.cat([job.mu for job in jobs])).to(self.device)
         try:
+            x_T = self.sde.start(mu, draw(mu), t)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                x0 = sample(self.sde, model, mu, with_noise(solver, draw), steps, t, clamp_x0, x_T=self.sde.start(mu, draw(mu), t))
+                if isinstance(model, Tiled): # the picture may be large
+                    x_T = x_T.clone() if x_T is mu else x_T
+                    x0 = sample(InStrips(self.sde, clamp_x0), model, mu, in_strips(solver, self.sde, draw), steps, t, x_T=x_T)
+                else: x0 = sample(self.sde, model, mu, with_noise(solver, draw), steps, t, clamp_x0, x_T=x_T)
         except (RuntimeError, MemoryError) as e:
             if not out_of_memory(e): raise
             used = model.tile if isinstance(model, Tiled) else max(size)
@@ -488,10 +522,10 @@ class Restorer:
         for i in range(k): # Welford's running mean and sum of squares
             x0, = self.run([job], [(*key, i)], **options)
             if each: each(x0)
+            if k == 1: return x0, np.zeros(x0.shape[1:], np.float32)
             off = x0 - mean
             mean = mean + off / (i + 1)
-            if k > 1: spread = spread + off * (x0 - mean)
-        if k == 1: return x0, np.zeros(x0.shape[1:], np.float32)
+            spread = spread + off * (x0 - mean)
         std = (spread / (k - 1)).mean(0).sqrt().numpy()
         return mean, std if job.keep is None else np.where(job.keep, np.float32(0), std)
 
