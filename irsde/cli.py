@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'main', 'table', 'solvers', 'NoiseLevel', 'mendable', 'convert', 'info', 'finish', 'degrade', 'check_folder',
-           'Part', 'split', 'validation_for', 'train_task', 'train']
+           'Part', 'split', 'validation_for', 'train_task', 'train_verb']
 
 # %% ../nbs/17_cli.ipynb #48b42194
 from contextlib import contextmanager
@@ -242,7 +242,7 @@ def train_task(
                           dict(task=task, **keep, pictures=len(used), held_out=[whole.names[i] for i in held], recipe=recipe), **about)
 
 # %% ../nbs/17_cli.ipynb #067f4acb
-@main.command()
+@main.command("train")
 @click.option("--out", required=True, type=click.Path(), help="Folder of the run.")
 @click.option("--task", type=click.Choice(TASKS), help="What to train for.")
 @click.option("--clean", type=click.Path(), help="Folder of clean pictures, degraded on the fly.")
@@ -261,7 +261,7 @@ def train_task(
 @click.option("--workers", type=click.IntRange(0), help="Processes that prepare batches.")
 @click.option("--tensorboard", is_flag=True, help="Write for TensorBoard too.")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU.")
-def train(out, config, resume, workers, tensorboard, cpu, **given):
+def train_verb(out, config, resume, workers, tensorboard, cpu, **given):
     "Train a TASK's network on your pictures; print the path of the model's file."
     import os
     from pathlib import Path
