@@ -141,7 +141,8 @@ def swapped(tile): # A part of a file, described as if the two bytes of each num
     mode, *rest = (layout,) if isinstance(layout, str) else layout
     native = {"little": "L", "big": "B"}[sys.byteorder]
     mode = mode[:-1] + {"B": "L", "L": "B"}[mode[-1].replace("N", native)]
-    return (kind, box, offset, (mode, *rest) if rest else mode)
+    made = kind, box, offset, (mode, *rest) if rest else mode
+    return type(tile)(*made) if hasattr(tile, "_fields") else made
 
 def from_path(
     path,
@@ -153,7 +154,10 @@ def from_path(
                 raise ValueError(f"it holds {image.n_frames} pictures, save the one you mean to a file of its own")
             layout = image.tile[0][3] if image.tile else image.mode
             raw = str(layout if isinstance(layout, str) else layout[0])
-            if not (";16" in raw and raw.startswith("RGB")): return from_pil(image)
+            if not (";16" in raw and raw.startswith("RGB")):
+                if image.format == "TIFF" and image.mode in ("RGB", "RGBA") and max(image.tag_v2.get(258, (8,))) > 8:
+                    raise ValueError("its 16-bit colours are stored plane by plane, save them pixel by pixel")
+                return from_pil(image)
             with Image.open(path) as low:
                 low.tile = [swapped(tile) for tile in low.tile]
                 low.load(), image.load()
