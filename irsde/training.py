@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CHOICES', 'COUNTS', 'STATE', 'FREE', 'Settings', 'check_settings', 'make_model', 'draw', 'learning_rate',
-           'make_optimiser', 'Training', 'Step', 'optimise', 'backward', 'shorten', 'share', 'check_batch', 'hopeless',
-           'make_accelerator', 'prepared', 'write_state', 'read_state', 'states', 'save', 'restore', 'Log',
+           'make_optimiser', 'Training', 'Step', 'optimise', 'backward', 'shorten', 'share', 'to_device', 'check_batch',
+           'hopeless', 'make_accelerator', 'prepared', 'write_state', 'read_state', 'states', 'save', 'restore', 'Log',
            'this_commit', 'configure', 'read_config', 'claim', 'rebuild', 'noting_signals', 'middle', 'validator',
            'write_strip', 'Keeper', 'board', 'train', 'stop_all', 'plot_curves']
 
@@ -72,7 +72,8 @@ class Settings:
     keep:int=3              # Checkpoints kept
 
     def __post_init__(self):
-        for name in ("betas", "milestones", "ema"): object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("betas", "milestones", "ema"): # lists, where JSON has been
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         check_settings(self)
 
     @classmethod
@@ -132,8 +133,8 @@ def draw(
     device="cpu",  # Where the noise is wanted
 )->tuple:          # Times (b,), on the CPU; noise (b, ...)
     "Times and noise of a step"
-    words = np.random.SeedSequence((seed, step, 0, 4)).generate_state(2, np.uint64) # other words than those of chapter 10
-    of_t, of_noise = torch.Generator().manual_seed(int(words[0])), torch.Generator(device).manual_seed(int(words[1]))
+    words = np.random.SeedSequence((seed, step, 0, 4)).generate_state(2, np.uint64) # 4: chapter 10 has 0 to 3
+    of_t, of_noise = (torch.Generator(o).manual_seed(int(w)) for o, w in zip(("cpu", device), words))
     t = torch.randint(1, n_steps + 1, shape[:1], generator=of_t)
     return t, torch.randn(shape, generator=of_noise, device=device)
 
@@ -152,12 +153,13 @@ def learning_rate(
 # %% ../nbs/13_training.ipynb #2f09c86c
 def make_optimiser(parameters, s:Settings):
     "The optimiser that the settings name"
-    parameters, about = list(parameters), dict(lr=s.lr, betas=s.betas, weight_decay=s.weight_decay)
+    about = dict(params=list(parameters), lr=s.lr, betas=s.betas, weight_decay=s.weight_decay)
     if s.optimiser == "lion":
         try: lion = importlib.import_module("lion_pytorch")
         except ImportError as e: raise ImportError('Lion needs the extra: pip install "irsde[lion]"') from e
-        return lion.Lion(parameters, **about)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[s.optimiser](parameters, fused=parameters[0].device.type in ("cpu", "cuda"), **about)
+        return lion.Lion(**about)
+    fused = about["params"][0].device.type in ("cpu", "cuda")
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[s.optimiser](fused=fused, **about)
 
 # %% ../nbs/13_training.ipynb #9352a256
 class Training:
@@ -196,9 +198,9 @@ class Training:
         self.whole = True
 
     def state_dict(self)->dict: # Tensors and numbers only
-        return dict(model=inner(self.model).state_dict(), ema=inner(self.ema).state_dict(), optimiser=self.optimiser.state_dict(),
-                    scaler=self.scaler.state_dict() if self.scaler else {}, step=self.step, averaged=self.averaged,
-                    skipped=self.skipped, bad=self.bad, recent=list(self.recent))
+        return dict(model=inner(self.model).state_dict(), ema=inner(self.ema).state_dict(),
+                    optimiser=self.optimiser.state_dict(), scaler=self.scaler.state_dict() if self.scaler else {},
+                    step=self.step, averaged=self.averaged, skipped=self.skipped, bad=self.bad, recent=[*self.recent])
 
     def load_state_dict(self, state:dict):
         inner(self.model).load_state_dict(state["model"])
@@ -230,9 +232,9 @@ def optimise(
     with prepared(accelerator, training.model, s) as model:
         mine, size = share(accelerator, s.batch, s.accumulate)
         for step in range(training.step + 1, s.iterations + 1):
-            x0, mu = (o.to(accelerator.device, non_blocking=True) for o in check_batch(next(batches, None), size, step))
+            x0, mu = to_device(check_batch(next(batches, None), size, step), accelerator.device)
             t, noise = draw(s.seed, step, (s.batch, *x0.shape[1:]), sde.schedule.n_steps, x0.device)
-            value = backward(accelerator, model, s, lambda *part: loss(sde, model, *part, s.p), x0, mu, t[mine], noise[mine])
+            value = backward(accelerator, model, loss, sde, s, x0, mu, t[mine], noise[mine])
             norm = shorten(training, s.clip)
             value, norm = torch.stack([accelerator.reduce(value, "mean"), norm]).tolist()
             good = math.isfinite(value) and math.isfinite(norm)
@@ -242,25 +244,24 @@ def optimise(
 
 # %% ../nbs/13_training.ipynb #61773c10
 def backward(
-    accelerator, model,
+    accelerator, model, loss, sde,
     s:Settings,
-    loss,      # Of x0, mu, t, noise
-    *batch,    # This process's share of them
+    *batch,    # This process's share of x0, mu, t, noise
 )->Tensor:     # The mean loss over it
     "Gradients of a batch, computed in parts"
     total = 0
     for i in range(s.accumulate):
         last = i == s.accumulate - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            value = loss(*(o.chunk(s.accumulate)[i] for o in batch)) / s.accumulate
+            value = loss(sde, model, *(o.chunk(s.accumulate)[i] for o in batch), s.p) / s.accumulate
             accelerator.backward(value)
             total = total + value.detach()
     return total
 
-def shorten(training, longest)->Tensor: # The gradient's norm; then at most `longest`
+def shorten(training, longest)->Tensor: # The gradient's norm, which is then made at most `longest`
     if training.scaler: training.scaler.unscale_(training.optimiser)
     gradients = [o.grad for o in training.model.parameters() if o.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(o, dtype=torch.float32) for o in gradients]))
+    norm = torch.stack([torch.linalg.vector_norm(o, dtype=torch.float32) for o in gradients]).norm()
     if longest is not None:
         factor = (longest / norm).clamp(max=1)
         for o in gradients: o.mul_(factor)
@@ -271,6 +272,8 @@ def share(accelerator, batch, parts): # The rows of this process, and how many t
     rank, ranks = accelerator.process_index, accelerator.num_processes
     if batch % (ranks * parts): raise ValueError(f"a batch of {batch} does not split among {ranks} processes into {parts} equal parts each")
     return slice(rank * batch // ranks, (rank + 1) * batch // ranks), batch // ranks
+
+def to_device(batch, device): return (o.to(device, non_blocking=True) for o in batch)
 
 def check_batch(batch, size, step): # x0, mu; a ValueError that says what is wrong with them
     where = f"the batch of step {step}"
@@ -310,8 +313,8 @@ def prepared(accelerator, model, s): # The model as accelerate wants it, for as 
     model.train()
     try: yield accelerator.prepare_model(model)
     finally:
-        for name in ("forward", "_original_forward", "_is_accelerate_prepared"): vars(model).pop(name, None) # what accelerate has put there
-        accelerator.free_memory()
+        for name in ("forward", "_original_forward", "_is_accelerate_prepared"): # what accelerate has put there
+            vars(model).pop(name, None)
 
 # %% ../nbs/13_training.ipynb #9e3388a8
 STATE = 1 # Version of the files
@@ -328,7 +331,7 @@ def write_state(path:Path, state:dict): # Whole or not at all
 
 def read_state(path:Path)->dict: # A ValueError if it is none
     try: state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError: raise
+    except (FileNotFoundError, PermissionError): raise
     except Exception as e: raise ValueError(f"{path} is no training state, or a damaged one: {e}".split("\n")[0]) from e
     if not isinstance(state, dict) or state.get("format") != STATE:
         raise ValueError(f"{path} is no training state that irsde {__version__} can read")
@@ -616,7 +619,8 @@ def train(
         if training.step < s.iterations:
             if main: keeper.save(last=True)
             wait()
-            raise KeyboardInterrupt(f"stopped by {signals[0] if signals else 'another process'} after step {training.step} of {s.iterations}, which is saved in {run}: resume=True goes on there")
+            by = signals[0] if signals else "another process"
+            raise KeyboardInterrupt(f"stopped by {by} after step {training.step} of {s.iterations}, which is saved in {run}: resume=True goes on there")
     wait()
     return run / "model.safetensors"
 
@@ -634,7 +638,9 @@ def plot_curves(
     "Learning curves from the logs"
     import matplotlib.pyplot as plt
     if not isinstance(runs, dict): runs = {"": runs}
-    if axes is None: axes = plt.subplots(1, len(columns), figsize=(4.5 * len(columns), 3.2), dpi=90, layout="constrained", squeeze=False)[1][0]
+    if axes is None:
+        size = dict(figsize=(4.5 * len(columns), 3.2), dpi=90, layout="constrained", squeeze=False)
+        axes = plt.subplots(1, len(columns), **size)[1][0]
     for label, path in runs.items():
         path = Path(path, "log.csv") if Path(path).is_dir() else Path(path)
         with open(path, newline="") as file: rows = list(csv.DictReader(file))
