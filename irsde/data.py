@@ -49,7 +49,8 @@ def swap_bytes(tile): # A part of a picture's file, described as if the two byte
     mode, *rest = (layout,) if isinstance(layout, str) else layout
     native = {"little": "L", "big": "B"}[sys.byteorder]
     mode = mode[:-1] + {"B": "L", "L": "B"}[mode[-1].replace("N", native)]
-    return (kind, box, offset, (mode, *rest) if rest else mode)
+    made = kind, box, offset, (mode, *rest) if rest else mode
+    return type(tile)(*made) if hasattr(tile, "_fields") else made # newer versions of Pillow use a named tuple
 
 def read_deep(path, image): # (h, w, c) uint16: an opened 16-bit RGB(A) picture, read for its high and again for its low bytes
     with Image.open(path) as low:
@@ -70,6 +71,8 @@ def stored_pixels(path): # (h, w, c) array in the file's own numbers, upright; a
         if ";16" in raw and raw.startswith(("RGB;", "RGBA;")): pixels = read_deep(path, image)
         elif ";16" in raw and mode.startswith("I"): pixels = np.asarray(image).astype(np.uint16)[..., None]
         elif mode == "F": pixels = np.asarray(image)[..., None]
+        elif image.format == "TIFF" and mode in ("RGB", "RGBA") and max(image.tag_v2.get(258, (8,))) > 8:
+            raise ValueError("its 16-bit colours are stored plane by plane, save them pixel by pixel")
         elif ";16" in raw or mode.startswith("I"):
             raise ValueError(f"pictures stored as {raw} are not supported, save it as RGB or grey of 8 or 16 bits")
         else:
