@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'main', 'table', 'solvers', 'NoiseLevel', 'mendable', 'convert', 'info', 'finish', 'degrade', 'check_folder',
-           'Part', 'split', 'validation_for', 'train_task', 'train_verb']
+           'Part', 'Halves', 'split', 'validation_for', 'train_task', 'train_verb']
 
 # %% ../nbs/17_cli.ipynb #48b42194
 from contextlib import contextmanager
@@ -152,6 +152,15 @@ class Part:
         epoch, i = key if isinstance(key, tuple) else (0, key)
         return self.dataset[epoch, self.indices[i]]
 
+class Halves:
+    "Every other picture from one data set, the rest from another; the smaller one comes round more often"
+    def __init__(self, first, second): self.sets = first, second
+    def __len__(self): return 2 * max(map(len, self.sets))
+    def __getitem__(self, key):
+        epoch, i = key if isinstance(key, tuple) else (0, key)
+        chosen = self.sets[i % 2]
+        return chosen[divmod((epoch * len(self) + i) // 2, len(chosen))]
+
 def split(
     groups, # For each picture the number of its clean one
     most=4, # Clean pictures to hold back
@@ -173,10 +182,11 @@ def validation_for(
     from dataclasses import replace
     import torch
     from skimage.restoration import estimate_sigma
-    from irsde import metrics, sampling, training
+    from irsde import metrics, predict, sampling, training
     protocol = replace(metrics.PROTOCOLS[values["protocol"]], centre=None)
     def restore(model, mu):
         last = sde.schedule.n_steps
+        if values["loss"] == "regression": return predict.regress(sde, model, mu).clamp(0, 1)
         if not values["conditional"]:
             sigma = estimate_sigma(mu[0].cpu().numpy(), average_sigmas=True, channel_axis=0)
             last = sde.matched_time(min(max(sigma, 1/255), sde.lam))
@@ -190,16 +200,18 @@ def validation_for(
 def train_task(
     task:str,          # One of TASKS
     run,               # Folder of the run
-    clean=None,        # Folder of clean pictures, to be degraded; or
-    pairs=None,        # (folder of degraded, folder of clean pictures)
+    clean=None,        # Folder of clean pictures, to be degraded
+    pairs=None,        # (folder of degraded, folder of clean pictures); with `clean` too, half of the pictures are from each
     budget="quick",    # "smoke", "quick" or "paper", or one of the papers' own
     preset=None,       # Of the network; the budget's if left out
     iterations=None,   # Likewise
     batch=None,        # Likewise
     crop=None,         # Likewise
     lr=None,           # Likewise
+    loss=None,         # Likewise; "regression" for a plain network without an SDE, to compare with
+    precision=None,    # "no", "bf16" or "fp16"; if left out bf16 on a GPU that has it
     seed=0,            # Of weights, order, crops, degradations, times and noise
-    measured=None,     # Streaks, kernels, masks or depth maps for the degradation
+    measured=None,     # Streaks, kernels, masks or depth maps: half of the degradations take theirs from there
     alpha="refuse",    # What to do with transparency: "refuse" or "drop"
     cache=2**30,       # Bytes of memory for decoded pictures
     workers=None,      # Processes that prepare batches; all cores but one beside a GPU, else none
@@ -213,12 +225,13 @@ def train_task(
     from irsde import data, degrade, losses, nafnet, predict, training, unet
     from irsde.tasks import TASKS as RECORDS
     if task not in RECORDS: raise ValueError(f"unknown task {task!r}: known are {', '.join(RECORDS)}")
-    if (clean is None) == (pairs is None): raise ValueError("training takes clean pictures, or pairs of folders: one of the two")
-    if pairs is not None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
+    if clean is None and pairs is None: raise ValueError("training takes clean pictures, or pairs of folders, or both")
+    if clean is None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
     recipe = dict(task=task, clean=clean and str(clean), pairs=pairs and [str(o) for o in pairs], budget=budget, preset=preset,
-                  iterations=iterations, batch=batch, crop=crop, lr=lr, seed=seed, measured=measured and str(measured), alpha=alpha)
+                  iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, precision=precision, seed=seed,
+                  measured=measured and str(measured), alpha=alpha)
     values = RECORDS[task].settings(budget)
-    values |= {k: recipe[k] for k in ("preset", "iterations", "batch", "crop", "lr") if recipe[k] is not None}
+    values |= {k: recipe[k] for k in ("preset", "iterations", "batch", "crop", "lr", "loss", "precision") if recipe[k] is not None}
     sde = RECORDS[task].at(budget).sde()
     presets = {"unet": unet, "nafnet": nafnet}[values["network"]].PRESETS
     if values["preset"] not in presets: raise ValueError(f"unknown preset {values['preset']!r}: known are {', '.join(presets)}")
@@ -226,20 +239,26 @@ def train_task(
     shorter = values["iterations"] / RECORDS[task].budget(budget).iterations # a shorter run halves its rate sooner
     milestones = sorted({round(o * shorter) for o in values["milestones"]} - {0, values["iterations"]})
     settings = training.Settings.of(values, milestones=milestones, seed=seed)
-    degradation = degrade.measured(task, measured) if measured else RECORDS[task].degradation
-    def pictures(**how):
-        if clean is not None: return data.CleanImages(clean, degradation, seed=seed, alpha=alpha, **how)
-        fit = degradation.enlarge if task == "super-resolution" else "centre" if task == "dehazing" else None
-        return data.PairedImages(*pairs, seed=seed, alpha=alpha, fit=fit, **how)
-    whole, crops = pictures(), pictures(crop=values["crop"], augment=True, cache=cache)
-    used, held = split(list(getattr(whole, "partners", range(len(whole)))))
+    synthetic = RECORDS[task].degradation
+    degradation = degrade.Either((degrade.measured(task, measured), synthetic)) if measured else synthetic
+    fit = synthetic.enlarge if task == "super-resolution" else "centre" if task == "dehazing" else None
+    sources = [] if clean is None else [lambda **how: data.CleanImages(clean, degradation, seed=seed, alpha=alpha, **how)]
+    if pairs is not None: sources.append(lambda **how: data.PairedImages(*pairs, seed=seed, alpha=alpha, fit=fit, **how))
+    parts, held_out = [], {} # of each source what is trained on; and what is not
+    for pictures in sources:
+        whole, crops = pictures(), pictures(crop=values["crop"], augment=True, cache=cache // len(sources))
+        used, held = split(list(getattr(whole, "partners", range(len(whole)))))
+        parts.append(Part(crops, used))
+        held_out |= {whole.names[i]: whole[i] for i in held}
     if workers is None: workers = max(1, os.cpu_count() - 1) if torch.cuda.is_available() else 0
-    stream = partial(data.batches, Part(crops, used), values["batch"], seed=seed, workers=workers, pin=workers > 0 and torch.cuda.is_available())
-    functions = {"noise": losses.noise_matching_loss, "likelihood": losses.max_likelihood_loss, "clean": predict.clean_matching_loss}
+    stream = partial(data.batches, parts[0] if len(parts) == 1 else Halves(*parts), values["batch"], seed=seed, workers=workers, pin=workers > 0 and torch.cuda.is_available())
+    functions = {"noise": losses.noise_matching_loss, "likelihood": losses.max_likelihood_loss, "clean": predict.clean_matching_loss,
+                 "regression": predict.regression_loss}
+    if values["loss"] not in functions: raise ValueError(f"unknown loss {values['loss']!r}: known are {', '.join(functions)}")
     keep = {k: values[k] for k in ("budget", "protocol", "solver", "steps")}
     return training.train(run, training.make_model(sde, values["network"], arguments, values["prediction"], seed), sde, functions, stream, settings,
-                          validation_for(values, sde, [whole[i] for i in held]) if held else None, resume,
-                          dict(task=task, **keep, pictures=len(used), held_out=[whole.names[i] for i in held], recipe=recipe), **about)
+                          validation_for(values, sde, [*held_out.values()]) if held_out else None, resume,
+                          dict(task=task, **keep, pictures=sum(map(len, parts)), held_out=[*held_out], recipe=recipe), **about)
 
 # %% ../nbs/17_cli.ipynb #067f4acb
 @main.command("train")
@@ -253,8 +272,11 @@ def train_task(
 @click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
 @click.option("--crop", type=click.IntRange(1), help="Side of the training squares.")
 @click.option("--lr", type=float, help="Learning rate.")
+@click.option("--loss", type=click.Choice(["noise", "likelihood", "clean", "regression"]),
+              help="What is learnt; regression: a plain network to compare with.")
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Of the network's arithmetic.")
 @click.option("--seed", type=click.IntRange(0), help="[default: 0]")
-@click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels.")
+@click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels. Half of the pictures get it.")
 @click.option("--alpha", type=click.Choice(["refuse", "drop"]), help="What to do with transparency. [default: refuse]")
 @click.option("--config", type=click.Path(), help="Make the run of this config.json again.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder.")

@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['PICTURES', 'PENS', 'KINDS', 'DEGRADATIONS', 'check_pictures', 'check_range', 'check_material', 'rand', 'uniform',
-           'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks', 'read_grey', 'stack',
-           'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur', 'MotionBlur',
-           'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen', 'pen_paths', 'pen_mask',
-           'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths', 'measured']
+           'log_uniform', 'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks',
+           'read_grey', 'stack', 'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur',
+           'MotionBlur', 'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen', 'pen_paths',
+           'pen_mask', 'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths', 'measured', 'Either']
 
 # %% ../nbs/09_degrade.ipynb #a70444ec
 import math
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,11 @@ def uniform(
     lo, hi = limits
     return lo + (hi - lo) * rand(shape, generator, like)
 
+def log_uniform(limits, shape, generator=None, like=None)->Tensor:
+    "Random numbers between lo and hi whose logarithm is uniform: as many from .02 to .04 as from .2 to .4"
+    lo, hi = (max(o, 1e-12) for o in limits)
+    return lo * (hi / lo) ** rand(shape, generator, like)
+
 def full(x): # At least float32: half precision is for storage, Fourier transforms want more
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -156,13 +162,14 @@ def streaks(
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 
 def read_grey(
-    folder,    # A folder of pictures
+    folder,    # A folder of pictures, or a pattern such as "masks/*/*"
     pattern="", # Only names that contain it
 )->list:       # (path, (h, w) array as stored), sorted by name
     "The pictures of a folder, in grey"
     folder = Path(folder)
-    if not folder.is_dir(): raise OSError(f"no folder {folder}")
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES and pattern in p.name)
+    if not folder.is_dir() and not any(o in str(folder) for o in "*?["): raise OSError(f"no folder {folder}")
+    found = folder.iterdir() if folder.is_dir() else map(Path, glob(str(folder)))
+    paths = sorted(p for p in found if p.suffix.lower() in PICTURES and pattern in p.name)
     if not paths: raise ValueError(f"no pictures{' named *' + pattern + '*' if pattern else ''} in {folder}: looked for {', '.join(sorted(PICTURES))}")
     images = []
     for path in paths:
@@ -208,7 +215,7 @@ def window(
 @dataclass(frozen=True)
 class Rain:
     "mu = x0 + streaks, clipped to [0, 1]"
-    strength:float|tuple|None=(0.02, 0.4) # Root mean square of the streaks: light rain has .02 to .1, heavy .17 to .44; None: layers as they are
+    strength:float|tuple|None=(0.02, 0.4) # Root mean square of the streaks, its logarithm uniform: light rain has .02 to .1, heavy .17 to .44; None: layers as they are
     layers:Tensor|None=field(default=None, repr=False, compare=False) # (n, h, w) measured streaks; synthetic ones if left out
 
     def __post_init__(self):
@@ -218,7 +225,7 @@ class Rain:
 
     def __call__(self, clean, generator=None):
         b, _, *size = check_pictures(clean)
-        if self.strength is not None: strength = uniform(check_range("strength", self.strength), (b,), generator, clean)
+        if self.strength is not None: strength = log_uniform(check_range("strength", self.strength), (b,), generator, clean)
         if self.layers is None: layer = streaks(strength, size, generator)
         else:
             layer = torch.stack([window(o, size, generator) for o in pick(self.layers, b, generator)])[:, None].float().to(clean.device)
@@ -541,3 +548,15 @@ def measured(
               "inpainting": lambda: Holes(masks=load_masks(path)), "dehazing": lambda: Haze(depth=load_depths(path))}
     if task not in makers: raise ValueError(f"{task!r} takes no measured material: {', '.join(makers)} do")
     return makers[task]()
+
+@dataclass(frozen=True)
+class Either:
+    "One of several degradations, drawn for each picture"
+    parts:tuple # Degradations
+
+    def __post_init__(self):
+        if not self.parts or not all(map(callable, self.parts)): raise ValueError(f"Either draws from a tuple of degradations, not from {self.parts!r}")
+
+    def __call__(self, clean, generator=None):
+        b, *_ = check_pictures(clean)
+        return torch.cat([part(o[None], generator) for part, o in zip(pick(self.parts, b, generator), clean)])
