@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'main', 'table', 'solvers', 'NoiseLevel', 'mendable', 'convert', 'info', 'finish', 'degrade', 'check_folder',
-           'Part', 'Halves', 'split', 'validation_for', 'train_task', 'train_verb']
+           'Part', 'Halves', 'split', 'validation_for', 'train_task', 'start_from', 'train_verb', 'restore_verb',
+           'evaluate_verb', 'demo_verb']
 
 # %% ../nbs/17_cli.ipynb #48b42194
 from contextlib import contextmanager
@@ -181,15 +182,14 @@ def validation_for(
     "How to see how a run does"
     from dataclasses import replace
     import torch
-    from skimage.restoration import estimate_sigma
     from irsde import metrics, predict, sampling, training
+    from irsde.restore import noise_level
     protocol = replace(metrics.PROTOCOLS[values["protocol"]], centre=None)
     def restore(model, mu):
         last = sde.schedule.n_steps
         if values["loss"] == "regression": return predict.regress(sde, model, mu).clamp(0, 1)
         if not values["conditional"]:
-            sigma = estimate_sigma(mu[0].cpu().numpy(), average_sigmas=True, channel_axis=0)
-            last = sde.matched_time(min(max(sigma, 1/255), sde.lam))
+            last = sde.matched_time(min(max(noise_level(mu[0].cpu()), 1/255), sde.lam))
         steps = min(values["steps"] or last, last)
         return sampling.sample(sde, model, mu, values["solver"], steps, last, (0, 1), torch.Generator(mu.device).manual_seed(0))
     measures = {"psnr": lambda a, b: metrics.psnr(a, b, protocol), "ssim": lambda a, b: metrics.ssim(a, b, protocol)}
@@ -216,6 +216,7 @@ def train_task(
     cache=2**30,       # Bytes of memory for decoded pictures
     workers=None,      # Processes that prepare batches; all cores but one beside a GPU, else none
     resume=False,      # Go on with the run in that folder
+    init=None,         # A file of weights to start from, or a task whose weights ship
     **about,           # For `training.train`: progress, tensorboard, cpu
 ):                     # The model's file
     "Train a task's network on a folder of pictures"
@@ -229,7 +230,7 @@ def train_task(
     if clean is None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
     recipe = dict(task=task, clean=clean and str(clean), pairs=pairs and [str(o) for o in pairs], budget=budget, preset=preset,
                   iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, precision=precision, seed=seed,
-                  measured=measured and str(measured), alpha=alpha)
+                  measured=measured and str(measured), alpha=alpha, init=init and str(init))
     values = RECORDS[task].settings(budget)
     values |= {k: recipe[k] for k in ("preset", "iterations", "batch", "crop", "lr", "loss", "precision") if recipe[k] is not None}
     sde = RECORDS[task].at(budget).sde()
@@ -256,9 +257,24 @@ def train_task(
                  "regression": predict.regression_loss}
     if values["loss"] not in functions: raise ValueError(f"unknown loss {values['loss']!r}: known are {', '.join(functions)}")
     keep = {k: values[k] for k in ("budget", "protocol", "solver", "steps")}
-    return training.train(run, training.make_model(sde, values["network"], arguments, values["prediction"], seed), sde, functions, stream, settings,
+    keep |= {k: getattr(synthetic, k) for k in ("factor", "upscale", "fill") if hasattr(synthetic, k)} # to restore with
+    model = training.make_model(sde, values["network"], arguments, values["prediction"], seed)
+    if init is not None and not resume: start_from(model, init)
+    return training.train(run, model, sde, functions, stream, settings,
                           validation_for(values, sde, [*held_out.values()]) if held_out else None, resume,
                           dict(task=task, **keep, pictures=sum(map(len, parts)), held_out=[*held_out], recipe=recipe), **about)
+
+# %% ../nbs/17_cli.ipynb #497b9b9a
+def start_from(
+    model, # Of `make_model`
+    init,  # A file of weights, or a task whose weights ship
+):
+    "Give a model the weights of another"
+    from irsde import checkpoint, restore
+    path = restore.weights_path(init) if init in TASKS else init
+    other, _, _ = checkpoint.load(path, network=checkpoint.inner(model))
+    if type(other) is not type(model): raise ValueError(f"{init} is a {type(other).__name__}, the run trains a {type(model).__name__}")
+    checkpoint.inner(model).load_state_dict(checkpoint.inner(other).state_dict())
 
 # %% ../nbs/17_cli.ipynb #067f4acb
 @main.command("train")
@@ -278,6 +294,7 @@ def train_task(
 @click.option("--seed", type=click.IntRange(0), help="[default: 0]")
 @click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels. Half of the pictures get it.")
 @click.option("--alpha", type=click.Choice(["refuse", "drop"]), help="What to do with transparency. [default: refuse]")
+@click.option("--init", type=click.Path(), help="Weights to start from: a file, or a task whose weights ship.")
 @click.option("--config", type=click.Path(), help="Make the run of this config.json again.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that prepare batches.")
@@ -301,6 +318,90 @@ def train_verb(out, config, resume, workers, tensorboard, cpu, **given):
         except KeyboardInterrupt as e: raise click.ClickException(f"{e}".replace("resume=True goes on there", f"irsde train --resume --out {out} goes on")) from e
         except FloatingPointError as e: raise click.ClickException(str(e)) from e
     if os.environ.get("RANK", "0") == "0": click.echo(path)
+
+# %% ../nbs/17_cli.ipynb #27946d77
+@main.command("restore")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path())
+@click.option("--out", required=True, type=click.Path(), help="Folder to write to; made if there is none.")
+@click.option("--task", type=click.Choice(TASKS), help="Use the weights that ship for it.")
+@click.option("--weights", type=click.Path(), help="Use this file of weights.")
+@click.option("--solver", help="irsde solvers lists them. [default: the weights' own]")
+@click.option("--steps", type=click.IntRange(1), help="Network calls at most. [default: the weights' own]")
+@click.option("--seed", default=0, show_default=True, help="Same seed and name, same picture.")
+@click.option("--samples", default=1, show_default=True, type=click.IntRange(1),
+              help="Restorations, whose mean is written, and NAME-std.png: where they differ.")
+@click.option("--tile", type=click.IntRange(0), help="Side of the network's tiles; 0: none. [default: 512 above a megapixel]")
+@click.option("--mask", type=click.Path(), help="Of inpainting: a file, or a folder with one for each name; white is kept.")
+@click.option("--sigma", type=NoiseLevel(), help="Of denoising: the noise level. [default: estimated]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--bf16", is_flag=True, help="Run the network in bfloat16.")
+@click.option("--overwrite", is_flag=True, help="Restore what has a result already.")
+def restore_verb(inputs, out, task, weights, device, bf16, **how):
+    "Restore INPUTS, files or folders; print the paths written."
+    from tqdm import tqdm
+    from irsde.restore import Restorer, restore_files
+    if not task and not weights: raise click.UsageError("--task or --weights is needed")
+    how = {k: v for k, v in how.items() if v is not None}
+    with mendable():
+        try: restorer = Restorer.from_pretrained(weights or task, device, task=task, bf16=bf16)
+        except RuntimeError as e: raise ValueError(f"--device {device} cannot be used: {str(e).splitlines()[0]}") from e
+        with tqdm(unit=" pictures", disable=None) as bar:
+            def progress(done, total, path):
+                bar.total = total
+                bar.update(done - bar.n)
+            report = restore_files(list(inputs), out, restorer, progress=progress, **how)
+    for path in report.loc[report["status"] == "restored", "out"]: click.echo(path)
+    skipped = (report["status"] == "skipped").sum()
+    if skipped: click.echo(f"{skipped} skipped, as they have a result: --overwrite makes it again", err=True)
+    finish(dict(report.loc[report["status"] == "failed", ["file", "error"]].values), int((report["status"] == "restored").sum()))
+
+# %% ../nbs/17_cli.ipynb #ccca390c
+@main.command("evaluate")
+@click.option("--task", type=click.Choice(TASKS), help="What to score. [default: what the weights are for]")
+@click.option("--weights", type=click.Path(), help="File of weights. [default: those that ship for the task]")
+@click.option("--clean", type=click.Path(), help="Folder of clean pictures, degraded as the task has it.")
+@click.option("--pairs", nargs=2, type=click.Path(), metavar="LQ GT", help="Folders of degraded and of clean pictures.")
+@click.option("--solver", help="irsde solvers lists them. [default: the weights' own]")
+@click.option("--steps", type=click.IntRange(1), help="Network calls at most. [default: the weights' own]")
+@click.option("--samples", type=click.IntRange(1), help="Score the mean of so many restorations.")
+@click.option("--seed", default=0, show_default=True, help="Of the degradations and of the restoration.")
+@click.option("--sigma", type=NoiseLevel(), help="Of denoising: the noise level. [default: 25/255]")
+@click.option("--blind", is_flag=True, help="Of denoising: let the level be estimated.")
+@click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels.")
+@click.option("--mask", type=click.Path(), help="Of inpainting: a file, or a folder with one for each name; white is kept.")
+@click.option("--protocol", help="How to compare. [default: the weights' own]")
+@click.option("--tile", type=click.IntRange(0), help="Side of the network's tiles; 0: none. [default: 512 above a megapixel]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option("--name", "test_set", help="What to call the pictures. [default: their folder's name]")
+@click.option("--csv", type=click.Path(), help="Table of runs to append to.")
+@click.option("--out", type=click.Path(), help="Folder for the restored pictures.")
+def evaluate_verb(device, **given):
+    "Score weights on a folder; print a row a picture and their mean."
+    from tqdm import tqdm
+    from irsde.evaluate import evaluate_task
+    given = {k: v for k, v in given.items() if v not in (None, (), False)}
+    with mendable(), tqdm(unit=" pictures", disable=None) as bar:
+        def progress(done, total, name):
+            bar.total = total
+            bar.update(done - bar.n)
+        scores = evaluate_task(device=device, progress=progress, **given)
+    shown = scores.drop(columns="error").dropna(axis=1, how="all").round(4)
+    click.echo(table(shown.columns, shown.values.tolist()))
+    click.echo(f"protocol: {scores.attrs['protocol']}", err=True)
+    finish(dict(scores.loc[scores["error"] != "", ["name", "error"]].values), scores.attrs["n_images"])
+
+# %% ../nbs/17_cli.ipynb #b89bd091
+@main.command("demo")
+@click.option("--out", default="out/demo", show_default=True, type=click.Path(), help="Folder for the table and the contact sheet.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+def demo_verb(out, device):
+    "Degrade sample pictures in six ways and restore them."
+    from irsde import evaluate
+    def progress(done, total, task): click.echo(f"{done + 1} of {total}: {task}", err=True)
+    with mendable(): scores = evaluate.demo(out, device=device, progress=progress)
+    shown = scores.round(3)
+    click.echo(table(shown.columns, shown.values.tolist()))
+    click.echo(f"The pictures: {out}/demo.png")
 
 # %% ../nbs/17_cli.ipynb #9746176f
 if __name__ == "__main__" and "__file__" in globals(): main(prog_name="irsde")

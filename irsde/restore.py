@@ -378,6 +378,7 @@ class Restorer:
     ):
         self.sde, self.about, self.device, self.bf16 = sde, dict(about or {}), pick_device(device), bf16
         self.task = self.about.get("task")
+        self.regresses = self.about.get("training", {}).get("loss") == "regression" # a network without an SDE: one call, at mu itself
         self.model = model.to(self.device).eval() if hasattr(model, "eval") else model
         net = checkpoint.inner(model)
         self.channels = getattr(net, "arguments", {}).get("channels") # of a network; a test double may take any
@@ -418,6 +419,7 @@ class Restorer:
         "Make a picture ready"
         mu, keep, t = picture.colour, None, self.sde.schedule.n_steps
         if mask is not None and self.task != "inpainting": raise ValueError(f"a mask is for inpainting, this model is for {self.task}")
+        if sigma is not None and self.regresses: raise ValueError("sigma is for the denoising SDE, this model is a plain regression")
         if sigma is not None and not self.denoises: raise ValueError(f"sigma is for the denoising SDE, this model is for {self.task}")
         if self.task == "super-resolution":
             degradation = TASKS[self.task].degradation
@@ -427,7 +429,7 @@ class Restorer:
             keep = as_mask(mask, mu.shape[1:]) if mask is not None else (mu < 1).any(0).numpy()
             if mask is None and keep.all(): raise ValueError("the picture has no white holes and no mask is given: pass mask=, white where the picture is to be kept")
             mu = torch.where(torch.from_numpy(keep), mu, self.about.get("fill", TASKS[self.task].degradation.fill))
-        if self.denoises:
+        if self.denoises and not self.regresses:
             sigma = noise_level(mu) if sigma is None else sigma
             t = 0 if 0 <= sigma < self.sde.std(1) / 2 else self.sde.matched_time(sigma)
         return Job(picture, self.fit(mu), t, keep, sigma)
@@ -439,6 +441,9 @@ class Restorer:
         raise ValueError(f"the network takes {self.channels} channels, the picture has {len(mu)}")
 
     def plan(self, solver, steps, t_start): # Solver and number of steps from t_start, with defaults
+        if self.regresses:
+            if solver or (steps or 1) > 1: raise ValueError("this model is a plain regression: it is called once, and takes neither solver nor steps")
+            return find_solver("exp-ode-1"), 1
         solver = find_solver(solver or self.default("solver") or "posterior")
         steps = self.default("steps") if steps is None else steps
         if steps is not None: step_times(self.sde, steps) # refuses what is no number of steps
@@ -463,7 +468,7 @@ class Restorer:
         model, draw = self.tiled(size, tile, overlap), draws(keys, [len(job.mu) for job in jobs])
         mu = (jobs[0].mu if len(jobs) == 1 else torch.cat([job.mu for job in jobs])).to(self.device)
         try:
-            x_T = self.sde.start(mu, draw(mu), t)
+            x_T = mu if self.regresses else self.sde.start(mu, draw(mu), t)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 if isinstance(model, Tiled): # the picture may be large
                     x_T = x_T.clone() if x_T is mu else x_T
