@@ -4,27 +4,25 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO_OUT := out/demo
 
-.PHONY: help demo test export readme docs preview clean
+.PHONY: help demo test export card readme docs preview clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
-demo: $(READY)  ## Run the 1-D toy of chapter 20 end to end and write its figure
-	@rm -rf $(DEMO_OUT) && mkdir -p $(DEMO_OUT)
-	@echo "Running chapter 20: the whole method on one pixel, about a minute on a CPU ..."
-	@IRSDE_DEMO_OUT="$(CURDIR)/$(DEMO_OUT)" $(BIN)/jupyter nbconvert --log-level=WARN --execute --to html \
-	    --output-dir $(DEMO_OUT) nbs/20_toy.ipynb
-	@test -s $(DEMO_OUT)/toy.png || { echo "Chapter 20 ran, but wrote no $(DEMO_OUT)/toy.png"; exit 1; }
-	@echo "The figure:  $(DEMO_OUT)/toy.png"
-	@echo "The chapter: $(DEMO_OUT)/20_toy.html"
+demo: $(READY)  ## Lose sample pictures in six ways and restore them with the weights that ship
+	@$(BIN)/irsde demo --out $(DEMO_OUT)
 
 test: $(READY)  ## Run every check, stopping at the first that fails
 	@$(BIN)/python .ci/check_all.py
 
-export: $(READY)  ## Write irsde/ from the notebooks, clean the notebooks, write README.md
+export: $(READY)  ## Write irsde/ from the notebooks, clean the notebooks, write README.md and the model card
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python .ci/make_readme.py
+	$(BIN)/python .ci/make_card.py
+
+card: $(READY)  ## Write the model card of the weights that ship
+	$(BIN)/python .ci/make_card.py
 
 readme: $(READY)  ## Write README.md from nbs/index.ipynb
 	$(BIN)/python .ci/make_readme.py

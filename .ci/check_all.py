@@ -7,6 +7,7 @@ CHECKS = [ # heading, script and arguments, what to do when it fails
     ('Notebooks are clean', 'check_clean.py', 'Run `make export` and commit what it changes.'),
     ('irsde/ is what the notebooks export', 'check_export.py', 'Edit notebooks, never irsde/*.py; run `make export` and commit both.'),
     ('README.md is what nbs/index.ipynb says', 'make_readme.py --check', 'Edit nbs/index.ipynb, then run `make readme`.'),
+    ('The model card is what the weights say', 'make_card.py --check', 'Run `make card`.'),
     ('Modules import only what the design allows', 'check_imports.py', 'The table of allowed imports is in .ci/check_imports.py.'),
     ('The wheel installs and works on its own', 'check_package.py', 'Packaging is in settings.ini, setup.py and MANIFEST.in.'),
     ('The site can be built', 'check_site.py', 'Edit the page named above.'),

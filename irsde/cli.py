@@ -258,6 +258,7 @@ def train_task(
     if values["loss"] not in functions: raise ValueError(f"unknown loss {values['loss']!r}: known are {', '.join(functions)}")
     keep = {k: values[k] for k in ("budget", "protocol", "solver", "steps")}
     keep |= {k: getattr(synthetic, k) for k in ("factor", "upscale", "fill") if hasattr(synthetic, k)} # to restore with
+    if values["network"] == "nafnet": keep["pool"] = 2 * values["crop"] # channel attention sees about as much as it was trained on
     model = training.make_model(sde, values["network"], arguments, values["prediction"], seed)
     if init is not None and not resume: start_from(model, init)
     return training.train(run, model, sde, functions, stream, settings,
@@ -399,6 +400,7 @@ def demo_verb(out, device):
     from irsde import evaluate
     def progress(done, total, task): click.echo(f"{done + 1} of {total}: {task}", err=True)
     with mendable(): scores = evaluate.demo(out, device=device, progress=progress)
+    if missing := [task for task in TASKS if task not in evaluate.installed()]: click.echo(f"no weights are installed for {', '.join(missing)}", err=True)
     shown = scores.round(3)
     click.echo(table(shown.columns, shown.values.tolist()))
     click.echo(f"The pictures: {out}/demo.png")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'DEMO', 'Case', 'FromClean', 'check_options', 'FromPairs', 'evaluate', 'summed', 'row_of', 'input_row',
-           'keep_rows', 'race', 'evaluate_task', 'name_of', 'demo', 'contact_sheet']
+           'keep_rows', 'race', 'evaluate_task', 'name_of', 'demo', 'installed', 'contact_sheet']
 
 # %% ../nbs/18_evaluate.ipynb #0612bb86
 import os
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from . import data, degrade, metrics
-from .restore import Restorer, as_mask, mask_for, write_file
+from .restore import Restorer, as_mask, mask_for, weights_path, write_file
 from .tasks import TASKS
 
 # %% ../nbs/18_evaluate.ipynb #ab3d1531
@@ -229,7 +229,7 @@ DEMO = ("astronaut", "chelsea") # Which of `data.sample_images`
 
 def demo(
     out,              # Folder for the table and the pictures
-    tasks=tuple(TASKS),
+    tasks=None,       # Those whose weights are installed if left out
     pictures=DEMO,    # Names in `data.sample_images`
     size=256,         # Side of each
     seed=0,
@@ -238,7 +238,8 @@ def demo(
     progress=None,    # Called with (tasks done, tasks in all, task) before each
 )->pd.DataFrame:      # A row a task: input and restored scores, network calls, seconds
     "Degrade sample pictures, restore them, and write `demo.csv` and the contact sheet `demo.png`"
-    known = data.sample_images(size)
+    known, tasks = data.sample_images(size), installed() if tasks is None else list(tasks)
+    if not tasks: raise FileNotFoundError("no weights are installed: see irsde/weights/README.md of the repository")
     if missing := [o for o in pictures if o not in known]: raise ValueError(f"no samples {', '.join(missing)}: there are {', '.join(known)}")
     samples, rows, shown, out = {name: known[name] for name in pictures}, [], {}, Path(out)
     for i, task in enumerate(tasks):
@@ -254,6 +255,8 @@ def demo(
     metrics.replace_file(out/"demo.csv", table.round(4).to_csv(index=False))
     contact_sheet(shown, out/"demo.png")
     return table
+
+def installed()->list: return [task for task in TASKS if weights_path(task).is_file()] # Tasks whose weights ship here
 
 def contact_sheet(
     shown:dict, # task -> [(Case, restored)]

@@ -373,7 +373,7 @@ class Restorer:
         sde,            # IRSDE or DenoisingSDE
         about=None,     # Of the checkpoint: task, solver, steps, and factor or fill where the task has them
         device=None,    # A GPU if there is one
-        pool=None,      # NAFNet: pixels around each that channel attention sees; the whole tile if left out
+        pool=None,      # NAFNet: pixels around each that channel attention sees; 0: the whole tile; the checkpoint's own if left out
         bf16=False,     # The network in bfloat16
     ):
         self.sde, self.about, self.device, self.bf16 = sde, dict(about or {}), pick_device(device), bf16
@@ -383,9 +383,9 @@ class Restorer:
         net = checkpoint.inner(model)
         self.channels = getattr(net, "arguments", {}).get("channels") # of a network; a test double may take any
         self.denoises = isinstance(sde, checkpoint.SDES["DenoisingSDE"])
-        if pool is not None:
-            if not hasattr(net, "pool_over"): raise ValueError(f"pool = {pool} is for a ConditionalNAFNet, not a {type(net).__name__}")
-            net.pool_over(pool)
+        if pool and not hasattr(net, "pool_over"): raise ValueError(f"pool = {pool} is for a ConditionalNAFNet, not a {type(net).__name__}")
+        pool = self.about.get("pool") if pool is None else pool
+        if hasattr(net, "pool_over"): net.pool_over(pool or None)
 
     @classmethod
     def from_pretrained(cls,

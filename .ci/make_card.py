@@ -1,0 +1,96 @@
+"""Write irsde/weights/README.md, the model card, from the weights themselves and data/runs/scores.csv. --check only compares."""
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from irsde.checkpoint import describe, load
+from irsde.tasks import TASKS
+
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = ROOT/'irsde'/'weights'
+
+INTRO = """<!-- Made by .ci/make_card.py from the files beside it and data/runs/scores.csv: edit that. -->
+# The weights that ship
+
+One small network for each task, {count} files, {size:.1f} MB together, float16. `Restorer.from_pretrained("deraining")` and
+`irsde restore --task deraining` load them; `irsde info FILE` says what a file is. They are meant to show the method at work on a
+laptop and to be trained on from (`irsde train --init deraining ...`), not to set records.
+
+**Terms.** The code is Apache 2.0. The weights were trained on pictures that were released for research (see below); most of these sets
+are non-commercial, and for some no licence is stated. Use the weights for research and teaching only, and ask the sets' owners for
+anything else. No training picture is in this repository.
+"""
+
+LIMITS = """
+## Limits
+
+- Trained for minutes to an hour on two CPU cores, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
+  of methods, not their decibels.
+- Deraining: streaks as in Rain100H and Rain100L. Not drops on a lens, not the veil of far rain, not snow.
+- Deblurring: camera shake and short motion. A scene whose things move in several directions is hardly helped.
+- Denoising: Gaussian noise, equally strong everywhere, up to a standard deviation of 75/255. Not JPEG's artefacts, not a camera's
+  raw noise after its processing.
+- Super-resolution: 4 times, of pictures shrunk by bicubic interpolation without further blur, noise or compression.
+- Inpainting: best for thin holes. Large holes are filled plausibly at their rim and with a smear in the middle. Faces make a third of
+  its training pictures: it may put a likeness of one where there was another. Do not use it to identify anybody.
+- Dehazing: trained on indoor depths and white airlight. Outdoor haze, coloured light and night are outside of what it has seen.
+- What is restored is a guess that looks right. It is no evidence of what was there; `--samples` shows where the guesses differ.
+"""
+
+def command(recipe):
+    "What makes the run again"
+    names = {'iterations': 'iters'}
+    words = ['irsde train --out RUN']
+    for key, value in recipe.items():
+        if value in (None, []) or (key, value) in (('alpha', 'refuse'),): continue
+        parts = value if isinstance(value, list) else [value]
+        words.append(f"--{names.get(key, key)} " + ' '.join(f'"{o}"' if '*' in str(o) else str(o) for o in parts))
+    return ' '.join(words)
+
+def numbers(scores, task, about):
+    "Rows of the table: each test set, input and default setting"
+    mine = scores[scores['task'] == task]
+    for name, rows in mine.groupby('test_set', sort=False):
+        given = rows[rows['method'] == 'input'].iloc[-1]
+        ours = rows[(rows['method'] == 'irsde') & (rows['solver'] == about['solver']) & (rows['steps'] == about['steps'])]
+        if ours.empty: continue
+        o = ours.iloc[-1]
+        yield (f"| {task} | {name} | {o.n_images:.0f} | {given.psnr:.2f} / {given.ssim:.3f} / {given.lpips:.3f} | "
+               f"{o.psnr:.2f} / {o.ssim:.3f} / {o.lpips:.3f} | {o.solver}, {o.steps:.0f} | {o.protocol} |")
+
+def card():
+    "The text"
+    files = {task: WEIGHTS/f'{task}.safetensors' for task in TASKS if (WEIGHTS/f'{task}.safetensors').is_file()}
+    kept = ROOT/'data'/'runs'/'scores.csv'
+    scores = pd.read_csv(kept) if kept.is_file() else pd.DataFrame(columns=['task'])
+    parts = [INTRO.format(count=len(files), size=sum(o.stat().st_size for o in files.values()) / 1e6)]
+    about = {task: load(path)[2] for task, path in files.items()}
+    parts += ['## Numbers\n', 'PSNR in dB / SSIM / LPIPS (AlexNet), mean over n pictures; the sets are subsets, their numbers are not the full sets\'.',
+              'Every row stands in `data/runs/scores.csv`, with the others.\n',
+              '| task | pictures | n | input | restored | solver, calls | protocol |', '|---|---|---|---|---|---|---|']
+    for task in files: parts += numbers(scores, task, about[task])
+    parts += ['\n## How each was made\n', 'Configuration, library version and machine of each run are in `data/runs/recipe-TASK.json`, its learning curve in',
+              '`data/runs/curve-TASK.csv`. `$DATA` is a folder of research pictures that cannot be passed on here: 321 of BSDS500, centre crops of',
+              'the 100 validation pictures of DIV2K, 56 faces of CelebA-HQ (together 477 clean pictures, none of which is in a test set), 100',
+              'measured rain layers, 87 blur kernels, 30 depth maps solved from SOTS pairs, 540 masks, and pairs of REDS (40) and SOTS (15).',
+              'Any folder of clean pictures will do in its place; the numbers will differ a little.\n']
+    for task, path in files.items():
+        facts, recipe = describe(path), json.loads((ROOT/'data'/'runs'/f'recipe-{task}.json').read_text())
+        made, log = recipe['made'][-1], pd.read_csv(ROOT/'data'/'runs'/f'curve-{task}.csv')
+        parts += [f"### {task}\n", f"{path.stat().st_size / 1e6:.2f} MB, {facts['parameters']:,} parameters: `{facts['network']}`, predicts: {facts['prediction']}; `{facts['sde']}`.",
+                  f"{about[task]['step']:,} steps of {recipe['settings']['batch']} squares, running mean of the weights; {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a {made['device']} that had other work, {made['precision']}, torch {made['torch']}, {made['date']}.\n",
+                  f"```sh\n{command(about[task]['recipe'])}\n```\n"]
+    steps = [o['step'] for o in about.values()]
+    parts.append(LIMITS.format(steps=f"{min(steps):,} to {max(steps):,}") if steps else '')
+    return re.sub(r'\n{3,}', '\n\n', '\n'.join(parts)).strip() + '\n'
+
+if __name__ == '__main__':
+    path = WEIGHTS/'README.md'
+    if '--check' in sys.argv[1:]:
+        if not path.exists() or path.read_text(encoding='utf-8') != card():
+            sys.exit('irsde/weights/README.md is not what the weights and data/runs/scores.csv say')
+    else: path.write_text(card(), encoding='utf-8')
