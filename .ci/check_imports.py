@@ -16,7 +16,7 @@ ALLOWED = { # module -> the modules of irsde that it may import; all else comes 
     'checkpoint': ['schedule', 'sde', 'predict', 'unet', 'nafnet'],
     'training': ['checkpoint'],
     'restore': ['sampling', 'checkpoint', 'tasks'],
-    'evaluate': ['degrade', 'data', 'metrics', 'tasks', 'restore'],
+    'evaluate': ['degrade', 'data', 'metrics', 'plots', 'tasks', 'restore'],
 }
 ALLOWED['cli'] = [*ALLOWED] # but inside its commands only, so that `irsde --help` is quick
 

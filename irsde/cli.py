@@ -209,6 +209,7 @@ def train_task(
     crop=None,         # Likewise
     lr=None,           # Likewise
     loss=None,         # Likewise; "regression" for a plain network without an SDE, to compare with
+    kind=None,         # "ir-sde" or "denoising-sde" in place of the task's own process
     precision=None,    # "no", "bf16" or "fp16"; if left out bf16 on a GPU that has it
     seed=0,            # Of weights, order, crops, degradations, times and noise
     measured=None,     # Streaks, kernels, masks or depth maps: half of the degradations take theirs from there
@@ -229,18 +230,20 @@ def train_task(
     if clean is None and pairs is None: raise ValueError("training takes clean pictures, or pairs of folders, or both")
     if clean is None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
     recipe = dict(task=task, clean=clean and str(clean), pairs=pairs and [str(o) for o in pairs], budget=budget, preset=preset,
-                  iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, precision=precision, seed=seed,
+                  iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, kind=kind, precision=precision, seed=seed,
                   measured=measured and str(measured), alpha=alpha, init=init and str(init))
-    values = RECORDS[task].settings(budget)
+    record = RECORDS[task]
+    if kind is not None: record = record.but("judgement: asked for", kind=kind, delta={"ir-sde": 0.005, "denoising-sde": 0.04}.get(kind))
+    values = record.settings(budget)
     values |= {k: recipe[k] for k in ("preset", "iterations", "batch", "crop", "lr", "loss", "precision") if recipe[k] is not None}
-    sde = RECORDS[task].at(budget).sde()
+    sde = record.at(budget).sde()
     presets = {"unet": unet, "nafnet": nafnet}[values["network"]].PRESETS
     if values["preset"] not in presets: raise ValueError(f"unknown preset {values['preset']!r}: known are {', '.join(presets)}")
     arguments = presets[values["preset"]] | (values["arguments"] if preset is None else {})
-    shorter = values["iterations"] / RECORDS[task].budget(budget).iterations # a shorter run halves its rate sooner
+    shorter = values["iterations"] / record.budget(budget).iterations # a shorter run halves its rate sooner
     milestones = sorted({round(o * shorter) for o in values["milestones"]} - {0, values["iterations"]})
     settings = training.Settings.of(values, milestones=milestones, seed=seed)
-    synthetic = RECORDS[task].degradation
+    synthetic = record.degradation
     degradation = degrade.Either((degrade.measured(task, measured), synthetic)) if measured else synthetic
     fit = synthetic.enlarge if task == "super-resolution" else "centre" if task == "dehazing" else None
     sources = [] if clean is None else [lambda **how: data.CleanImages(clean, degradation, seed=seed, alpha=alpha, **how)]
@@ -291,6 +294,7 @@ def start_from(
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--loss", type=click.Choice(["noise", "likelihood", "clean", "regression"]),
               help="What is learnt; regression: a plain network to compare with.")
+@click.option("--kind", type=click.Choice(["ir-sde", "denoising-sde"]), help="Another process than the task's own.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Of the network's arithmetic.")
 @click.option("--seed", type=click.IntRange(0), help="[default: 0]")
 @click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels. Half of the pictures get it.")

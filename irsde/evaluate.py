@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'DEMO', 'Case', 'FromClean', 'check_options', 'FromPairs', 'evaluate', 'summed', 'row_of', 'input_row',
-           'keep_rows', 'race', 'evaluate_task', 'name_of', 'demo', 'installed', 'contact_sheet']
+           'keep_rows', 'race', 'evaluate_task', 'name_of', 'train_command', 'evaluate_command', 'score_table', 'demo',
+           'installed', 'contact_sheet']
 
 # %% ../nbs/18_evaluate.ipynb #0612bb86
+import html
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from . import data, degrade, metrics
+from .plots import styled
 from .restore import Restorer, as_mask, mask_for, weights_path, write_file
 from .tasks import TASKS
 
@@ -152,6 +155,7 @@ def row_of(
     mean = scores.iloc[-1]
     kept = {k: mean[k] for k in (*SCORES, "seconds")}
     how, trained = {"method": "irsde"}, restorer.about.get("training", {})
+    if restorer.task == "denoising" and not restorer.denoises: how["method"] = "IR-SDE on noise"
     if restorer.regresses: how = {"method": "CNN-baseline", "steps": 1}
     else: how |= {"solver": solver or restorer.default("solver"), "steps": steps or restorer.default("steps"), "seed": seed}
     if samples > 1: how["method"] += f", mean of {samples}"
@@ -208,7 +212,8 @@ def evaluate_task(
     if (clean is None) == (pairs is None): raise ValueError("scoring takes clean pictures, or pairs of folders: one of the two")
     if task is None and weights is None: raise ValueError("scoring takes a task, or a file of weights")
     restorer = Restorer.from_pretrained(weights or task, device, task=task)
-    if clean is not None: cases = FromClean(restorer.task, clean, seed, measured, mask, sigma, blind or restorer.regresses)
+    untold = blind or restorer.regresses or not restorer.denoises # is a network that is not told the noise level
+    if clean is not None: cases = FromClean(restorer.task, clean, seed, measured, mask, sigma, untold)
     else:
         if measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
         cases = FromPairs(restorer.task, *pairs, mask, sigma)
@@ -223,6 +228,47 @@ def evaluate_task(
 def name_of(folder): # What to call a test set: its folder, or the one above lq, gt and the like
     path = Path(folder)
     return path.parent.name if path.name.lower() in ("lq", "gt", "hq", "input", "target", "rainy", "norain", "hazy", "clear") else path.name
+
+# %% ../nbs/18_evaluate.ipynb #82591f9a
+def train_command(
+    recipe:dict, # Of a file of weights, or of a run's config.json
+)->str:
+    "What to type for a run with this recipe"
+    words, short = ["irsde train --out RUN"], {"iterations": "iters"}
+    for key, value in recipe.items():
+        if value in (None, []) or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse")): continue
+        parts = [str(o) for o in (value if isinstance(value, (list, tuple)) else [value])]
+        words.append(" ".join([f"--{short.get(key, key)}", *(f'"{o}"' if "*" in o else o for o in parts)]))
+    return " \\\n    ".join(words)
+
+def evaluate_command(
+    row,      # Of a table of runs, a dictionary
+    pictures, # What the command is told of its test set: "--pairs LQ GT", say
+)->str:
+    "What to type to make a row again; the input's is printed beside any restored one"
+    ships = row["method"] == "input" or row["method"].startswith("irsde")
+    words = ["irsde evaluate", f"--task {row['task']}" if ships else "--weights RUN/model.safetensors", pictures]
+    if isinstance(row["solver"], str): words.append(f"--solver {row['solver']} --steps {row['steps']:.0f}")
+    if row["seed"] > 0: words.append(f"--seed {row['seed']:.0f}")
+    if "mean of" in row["method"]: words.append(f"--samples {row['method'].split()[-1]}")
+    return " ".join(words)
+
+def score_table(
+    rows,       # Of a table of runs, a DataFrame
+    pictures,   # Test set -> what the command is told of it
+    known=None, # Rows of `metrics.published` to stand beside
+):              # A styled table
+    "Our rows with the commands that make them, and published ones with their sources"
+    def code(text): return f"<code>{html.escape(text)}</code>"
+    mine = [{**o, "method": o["method"].replace("irsde", "IR-SDE"), "calls": o["steps"],
+             "command or source": code(evaluate_command(o, pictures[o["test_set"]]))} for o in rows.to_dict("records")]
+    known = [] if known is None else known.to_dict("records")
+    theirs = [{**o, "test_set": o["set"], "n_images": "all", "budget": "published", "command or source": o["source"]} for o in known]
+    columns = ["test_set", "n_images", "method", "solver", "calls", "budget", "psnr", "ssim", "lpips", "protocol", "command or source"]
+    table = pd.DataFrame(mine + theirs, columns=columns).rename(columns={"test_set": "pictures", "n_images": "n"})
+    digits = {"psnr": "{:.2f}", "ssim": "{:.3f}", "lpips": "{:.3f}", "calls": "{:.0f}"}
+    table = styled(table).hide(axis="index").format(digits, na_rep="").format(na_rep="", subset=["solver", "protocol"])
+    return table.set_properties(subset=["command or source"], **{"font-size": "75%", "text-align": "left"})
 
 # %% ../nbs/18_evaluate.ipynb #27297106
 DEMO = ("astronaut", "chelsea") # Which of `data.sample_images`
