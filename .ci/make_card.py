@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from irsde.checkpoint import describe, load
+from irsde.evaluate import train_commands
 from irsde.tasks import TASKS
 
 
@@ -41,16 +42,6 @@ LIMITS = """
 - What is restored is a guess that looks right. It is no evidence of what was there; `--samples` shows where the guesses differ.
 """
 
-def command(recipe):
-    "What makes the run again"
-    names = {'iterations': 'iters'}
-    words = ['irsde train --out RUN']
-    for key, value in recipe.items():
-        if value in (None, []) or (key, value) in (('alpha', 'refuse'),): continue
-        parts = value if isinstance(value, list) else [value]
-        words.append(f"--{names.get(key, key)} " + ' '.join(f'"{o}"' if '*' in str(o) else str(o) for o in parts))
-    return ' '.join(words)
-
 def numbers(scores, task, about):
     "Rows of the table: each test set, input and default setting"
     mine = scores[scores['task'] == task]
@@ -68,7 +59,7 @@ def card():
     kept = ROOT/'data'/'runs'/'scores.csv'
     scores = pd.read_csv(kept) if kept.is_file() else pd.DataFrame(columns=['task'])
     parts = [INTRO.format(count=len(files), size=sum(o.stat().st_size for o in files.values()) / 1e6)]
-    about = {task: load(path)[2] for task, path in files.items()}
+    about, steps = {task: load(path)[2] for task, path in files.items()}, {}
     parts += ['## Numbers\n', 'PSNR in dB / SSIM / LPIPS (AlexNet), mean over n pictures; the sets are subsets, their numbers are not the full sets\'.',
               'Every row stands in `data/runs/scores.csv`, with the others.\n',
               '| task | pictures | n | input | restored | solver, calls | protocol |', '|---|---|---|---|---|---|---|']
@@ -79,13 +70,15 @@ def card():
               'measured rain layers, 87 blur kernels, 30 depth maps solved from SOTS pairs, 540 masks, and pairs of REDS (40) and SOTS (15).',
               'Any folder of clean pictures will do in its place; the numbers will differ a little.\n']
     for task, path in files.items():
-        facts, recipe = describe(path), json.loads((ROOT/'data'/'runs'/f'recipe-{task}.json').read_text())
-        made, log = recipe['made'][-1], pd.read_csv(ROOT/'data'/'runs'/f'curve-{task}.csv')
-        parts += [f"### {task}\n", f"{path.stat().st_size / 1e6:.2f} MB, {facts['parameters']:,} parameters: `{facts['network']}`, predicts: {facts['prediction']}; `{facts['sde']}`.",
-                  f"{about[task]['step']:,} steps of {recipe['settings']['batch']} squares, running mean of the weights; {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a {made['device']} that had other work, {made['precision']}, torch {made['torch']}, {made['date']}.\n",
-                  f"```sh\n{command(about[task]['recipe'])}\n```\n"]
-    steps = [o['step'] for o in about.values()]
-    parts.append(LIMITS.format(steps=f"{min(steps):,} to {max(steps):,}") if steps else '')
+        facts = describe(path)
+        parts += [f"### {task}\n", f"{path.stat().st_size / 1e6:.2f} MB, {facts['parameters']:,} parameters: `{facts['network']}`, predicts: {facts['prediction']}; `{facts['sde']}`."]
+        for name in (f'{task}-before', task):
+            if not (ROOT/'data'/'runs'/f'recipe-{name}.json').is_file(): continue
+            recipe, log = json.loads((ROOT/'data'/'runs'/f'recipe-{name}.json').read_text()), pd.read_csv(ROOT/'data'/'runs'/f'curve-{name}.csv')
+            made, steps[task] = recipe['made'][-1], steps.get(task, 0) + recipe['settings']['iterations']
+            parts.append(f"{recipe['settings']['iterations']:,} steps of {recipe['settings']['batch']} squares, running mean of the weights; {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a {made['device'].upper()} that had other work, {made['precision']}, torch {made['torch']}, {made['date']}.\n")
+        parts.append(f"```sh\n{train_commands(about[task])}\n```\n")
+    parts.append(LIMITS.format(steps=f"{min(steps.values()):,} to {max(steps.values()):,}") if steps else '')
     return re.sub(r'\n{3,}', '\n\n', '\n'.join(parts)).strip() + '\n'
 
 if __name__ == '__main__':

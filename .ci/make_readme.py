@@ -7,6 +7,7 @@ from nbconvert import MarkdownExporter
 ROOT = Path(__file__).parents[1]
 NOTE = '<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->\n'
 HIDDEN = re.compile(r'^#\|\s*(hide|include:\s*false)\b', re.MULTILINE)
+SILENT = re.compile(r'^#\|\s*echo:\s*false\b', re.MULTILINE)
 RELATIVE = re.compile(r'(\]\(|(?:src|href)=")(?![a-z]+:|#|/)') # in nbs/; in the README, relative to the top
 
 def made(root=ROOT):
@@ -16,7 +17,9 @@ def made(root=ROOT):
     nb.metadata.language_info = {'name': 'python'}
     for cell in nb.cells:
         if cell.cell_type == 'markdown': cell.source = RELATIVE.sub(r'\1nbs/', cell.source)
-        else: cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE) # directives to Quarto
+        else:
+            if SILENT.search(cell.source): cell.metadata['transient'] = nbformat.from_dict({'remove_source': True}) # nbconvert's word for: output only
+            cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE) # directives to Quarto
     text, resources = MarkdownExporter().from_notebook_node(nb, {'unique_key': 'index', 'output_files_dir': 'nbs/images'})
     text = re.sub(r'\n```\s+```python\n', '\n\n', re.sub(r'\n{3,}', '\n\n', text)) # code that follows code is one block
     pictures = {root/name: data for name,data in resources['outputs'].items()}

@@ -28,24 +28,34 @@ def thinned(rows, every=50):
     "Rows of a log: validations, and every so many steps"
     return [o for o in rows if o['val_psnr'] or int(o['step']) % every == 0]
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('run', type=Path)
-    parser.add_argument('--data', required=True)
-    parser.add_argument('--name')
-    args = parser.parse_args()
-    model, sde, about = checkpoint.load(args.run/'model.safetensors')
-    name, config = args.name or about['task'], masked(read_config(args.run), args.data)
-    about = masked(about, args.data)
-    about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
-    folder = ROOT/('data/weights' if '-cnn' in name else 'irsde/weights')
-    folder.mkdir(parents=True, exist_ok=True)
-    path = checkpoint.save(folder/f'{name}.safetensors', model, sde, dtype=torch.float16, **about)
-    with open(args.run/'log.csv', newline='') as file: rows = list(csv.DictReader(file))
+def keep(run, config, name):
+    "The curve and the recipe of a run"
+    with open(run/'log.csv', newline='') as file: rows = list(csv.DictReader(file))
     with open(ROOT/f'data/runs/curve-{name}.csv', 'w', newline='') as file:
         writer = csv.DictWriter(file, rows[0], lineterminator='\n')
         writer.writeheader()
         writer.writerows(thinned(rows))
     for made in config['made']: made['command'] = f"irsde {made['command'].partition('irsde ')[2]}"
     (ROOT/f'data/runs/recipe-{name}.json').write_text(json.dumps(config, indent=1) + '\n')
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('run', type=Path)
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--name')
+    parser.add_argument('--first', type=Path, help='the run that this one began from (--init): its curve and recipe are kept too')
+    args = parser.parse_args()
+    model, sde, about = checkpoint.load(args.run/'model.safetensors')
+    name, config = args.name or about['task'], masked(read_config(args.run), args.data)
+    about = masked(about, args.data)
+    about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
+    if args.first:
+        first = masked(read_config(args.first), args.data)
+        about['before'], about['recipe']['init'] = [first['about']['recipe']], 'RUN-BEFORE/model.safetensors'
+        config['about']['recipe']['init'] = about['recipe']['init']
+    folder = ROOT/('data/weights' if '-cnn' in name else 'irsde/weights')
+    folder.mkdir(parents=True, exist_ok=True)
+    path = checkpoint.save(folder/f'{name}.safetensors', model, sde, dtype=torch.float16, **about)
+    keep(args.run, config, name)
+    if args.first: keep(args.first, first, f'{name}-before')
     print(path, path.stat().st_size)

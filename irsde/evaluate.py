@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'DEMO', 'Case', 'FromClean', 'check_options', 'FromPairs', 'evaluate', 'summed', 'row_of', 'input_row',
-           'keep_rows', 'race', 'evaluate_task', 'name_of', 'train_command', 'evaluate_command', 'score_table', 'demo',
-           'installed', 'contact_sheet']
+           'keep_rows', 'race', 'evaluate_task', 'name_of', 'train_command', 'train_commands', 'evaluate_command',
+           'score_table', 'demo', 'installed', 'contact_sheet']
 
 # %% ../nbs/18_evaluate.ipynb #0612bb86
 import html
@@ -241,6 +241,12 @@ def train_command(
         words.append(" ".join([f"--{short.get(key, key)}", *(f'"{o}"' if "*" in o else o for o in parts)]))
     return " \\\n    ".join(words)
 
+def train_commands(
+    about:dict, # What a file of weights says of itself
+)->str:
+    "What to type to make the weights again, one run after another if they took several"
+    return "\n".join(map(train_command, [*about.get("before", []), about["recipe"]]))
+
 def evaluate_command(
     row,      # Of a table of runs, a dictionary
     pictures, # What the command is told of its test set: "--pairs LQ GT", say
@@ -292,7 +298,8 @@ def demo(
         if progress: progress(i, len(tasks), task)
         restorer = Restorer.from_pretrained((weights or {}).get(task, task), device, task=task)
         shown[task] = []
-        scores = evaluate(restorer, FromClean(task, samples, seed), keep=lambda case, restored: shown[task].append((case, restored)), seed=seed)
+        scores = evaluate(restorer, FromClean(task, samples, seed), lpips=metrics.backbone_path("alex").exists(),
+                          keep=lambda case, restored: shown[task].append((case, restored)), seed=seed)
         row = row_of(restorer, scores, "samples", seed=seed)
         mean = scores.iloc[-1].drop(["name", "error", "seconds"]).to_dict()
         rows.append({"task": task, **mean, "solver": row["solver"], "calls": row["steps"], "seconds a picture": row["seconds"]})
