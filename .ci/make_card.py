@@ -31,12 +31,14 @@ LIMITS = """
 
 - Trained for minutes to an hour on two CPU cores, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
   of methods, not their decibels.
+- Inpainting and deblurring are the least trained of the six. The first leaves grey strokes where it should fill; the second hardly
+  sharpens, and makes pictures with a short blur worse. Both are there to be trained on, not to be used as they are.
 - Deraining: streaks as in Rain100H and Rain100L. Not drops on a lens, not the veil of far rain, not snow.
 - Deblurring: camera shake and short motion. A scene whose things move in several directions is hardly helped.
 - Denoising: Gaussian noise, equally strong everywhere, up to a standard deviation of 75/255. Not JPEG's artefacts, not a camera's
   raw noise after its processing.
 - Super-resolution: 4 times, of pictures shrunk by bicubic interpolation without further blur, noise or compression.
-- Inpainting: best for thin holes. Large holes are filled plausibly at their rim and with a smear in the middle. Faces make a third of
+- Inpainting: large holes are harder than thin ones: little is known of their middle. Faces make a third of
   its training pictures: it may put a likeness of one where there was another. Do not use it to identify anybody.
 - Dehazing: trained on indoor depths and white airlight. Outdoor haze, coloured light and night are outside of what it has seen.
 - What is restored is a guess that looks right. It is no evidence of what was there; `--samples` shows where the guesses differ.
