@@ -10,7 +10,6 @@ from irsde.checkpoint import describe, load
 from irsde.evaluate import train_commands
 from irsde.tasks import TASKS
 
-
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT/'irsde'/'weights'
 

@@ -159,7 +159,8 @@ def row_of(
     if restorer.regresses: how = {"method": "CNN-baseline", "steps": 1}
     else: how |= {"solver": solver or restorer.default("solver"), "steps": steps or restorer.default("steps"), "seed": seed}
     if samples > 1: how["method"] += f", mean of {samples}"
-    budget = restorer.about.get("budget", "unknown") + (f", {restorer.about.get('step', trained.get('iterations'))} steps" if trained else "")
+    steps_before = sum(o["iterations"] for o in restorer.about.get("before", [])) # of the runs that this one began from
+    budget = restorer.about.get("budget", "unknown") + (f", {steps_before + restorer.about.get('step', trained.get('iterations'))} steps" if trained else "")
     return {"task": restorer.task, "test_set": test_set, "budget": budget, **how, **kept, **scores.attrs}
 
 def input_row(scores, task, test_set)->dict: # The same of the degraded pictures
