@@ -27,19 +27,21 @@ card: $(READY)  ## Write the model card of the weights that ship
 readme: $(READY)  ## Write README.md from nbs/index.ipynb
 	$(BIN)/python .ci/make_readme.py
 
-docs preview: need-quarto readme
+docs: need-quarto readme
 docs:  ## Build the site into _docs (needs Quarto)
 	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_docs
-preview:  ## Serve the site, following edits (needs Quarto)
-	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_preview
+
+preview: $(READY)  ## Write all chapters as plain HTML into _preview (needs no Quarto)
+	@$(BIN)/python .ci/preview.py
 
 .PHONY: need-quarto
 need-quarto:  # else nbdev would try to install Quarto itself, as root
 	@command -v quarto >/dev/null || { \
-	    echo "This needs Quarto 1.7, which is not on your PATH: https://quarto.org/docs/download/"; exit 1; }
+	    echo "This needs Quarto 1.7, which is not on your PATH: https://quarto.org/docs/download/"; \
+	    echo "Without it, \`make preview\` writes the chapters as plain HTML."; exit 1; }
 
 clean:  ## Remove what was built (not .venv)
-	rm -rf _docs _proc out build dist irsde.egg-info nbs/.last_checked
+	rm -rf _docs _preview _proc out build dist irsde.egg-info nbs/.last_checked
 
 # The stamp is written last, so an interrupted set-up is begun again. Python 3.10 to 3.13 are tested, so they come first.
 $(READY): settings.ini setup.py

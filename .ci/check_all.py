@@ -11,6 +11,7 @@ CHECKS = [ # heading, script and arguments, what to do when it fails
     ('Modules import only what the design allows', 'check_imports.py', 'The table of allowed imports is in .ci/check_imports.py.'),
     ('The wheel installs and works on its own', 'check_package.py', 'Packaging is in settings.ini, setup.py and MANIFEST.in.'),
     ('The site can be built', 'check_site.py', 'Edit the page named above.'),
+    ('Every page reads well in a browser', 'check_browser.py', 'Edit the page named above; `make preview` shows it.'),
     ('Every chapter runs', 'check_chapters.py', 'Run the chapter above in Jupyter, or `nbdev_test --path nbs/NN_x.ipynb`.'),
 ]
 

@@ -73,7 +73,7 @@ def card():
     for task, path in files.items():
         facts = describe(path)
         parts += [f"### {task}\n", f"{path.stat().st_size / 1e6:.2f} MB, {facts['parameters']:,} parameters: `{facts['network']}`, predicts: {facts['prediction']}; `{facts['sde']}`."]
-        for name in (f'{task}-before', task):
+        for name in (*sorted(o.stem.partition('-')[2] for o in (ROOT/'data'/'runs').glob(f'recipe-{task}-[0-9].json')), task):
             if not (ROOT/'data'/'runs'/f'recipe-{name}.json').is_file(): continue
             recipe, log = json.loads((ROOT/'data'/'runs'/f'recipe-{name}.json').read_text()), pd.read_csv(ROOT/'data'/'runs'/f'curve-{name}.csv')
             made, steps[task] = recipe['made'][-1], steps.get(task, 0) + recipe['settings']['iterations']

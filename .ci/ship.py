@@ -3,17 +3,20 @@
     python .ci/ship.py RUN --data FOLDER [--name deraining]
 
 FOLDER is what the recipe's paths begin with; it is written as $DATA. Writes irsde/weights/NAME.safetensors (float16),
-data/runs/curve-NAME.csv and data/runs/recipe-NAME.json. A name with a dash, as in deraining-cnn, is for comparison only: its
-weights go to data/weights/, outside the package.
+data/runs/curve-NAME.csv and data/runs/recipe-NAME.json. A run that began from the weights that ship (--init NAME) follows theirs:
+what was kept of them gets a number, recipe-NAME-1.json and so on. Any other name than a task's, as deraining-cnn, is for comparison
+only: its weights go to data/weights/, outside the package.
 """
 import argparse
 import csv
 import json
+import os
 from pathlib import Path
 
 import torch
 
 from irsde import checkpoint
+from irsde.tasks import TASKS
 from irsde.training import read_config
 
 ROOT = Path(__file__).parents[1]
@@ -38,24 +41,30 @@ def keep(run, config, name):
     for made in config['made']: made['command'] = f"irsde {made['command'].partition('irsde ')[2]}"
     (ROOT/f'data/runs/recipe-{name}.json').write_text(json.dumps(config, indent=1) + '\n')
 
+def earlier(name, about):
+    "Make what is kept of the weights that ship now, from which this run began, the run before it; the recipes of all runs so far"
+    old = checkpoint.load(ROOT/f'irsde/weights/{name}.safetensors')[2]
+    number = len(old.get('before', [])) + 1
+    for kind, suffix in (('curve', 'csv'), ('recipe', 'json')):
+        os.replace(ROOT/f'data/runs/{kind}-{name}.{suffix}', ROOT/f'data/runs/{kind}-{name}-{number}.{suffix}')
+    return [*old.get('before', []), old['recipe']]
+
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('run', type=Path)
     parser.add_argument('--data', required=True)
     parser.add_argument('--name')
-    parser.add_argument('--first', type=Path, help='the run that this one began from (--init): its curve and recipe are kept too')
     args = parser.parse_args()
     model, sde, about = checkpoint.load(args.run/'model.safetensors')
     name, config = args.name or about['task'], masked(read_config(args.run), args.data)
+    if about.get('step') != config['settings']['iterations']: parser.error(f"{args.run} has done {about.get('step')} of {config['settings']['iterations']} steps: finish it first")
     about = masked(about, args.data)
     about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
-    if args.first:
-        first = masked(read_config(args.first), args.data)
-        about['before'], about['recipe']['init'] = [first['about']['recipe']], 'RUN-BEFORE/model.safetensors'
-        config['about']['recipe']['init'] = about['recipe']['init']
-    folder = ROOT/('data/weights' if '-cnn' in name else 'irsde/weights')
+    if config['about']['recipe'].get('init') == name:
+        about['before'] = earlier(name, about)
+        about['recipe']['init'] = config['about']['recipe']['init'] = 'RUN-BEFORE/model.safetensors'
+    folder = ROOT/('irsde/weights' if name in TASKS else 'data/weights')
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint.save(folder/f'{name}.safetensors', model, sde, dtype=torch.float16, **about)
     keep(args.run, config, name)
-    if args.first: keep(args.first, first, f'{name}-before')
     print(path, path.stat().st_size)

@@ -212,26 +212,30 @@ def train_task(
     kind=None,         # "ir-sde" or "denoising-sde" in place of the task's own process
     precision=None,    # "no", "bf16" or "fp16"; if left out bf16 on a GPU that has it
     seed=0,            # Of weights, order, crops, degradations, times and noise
-    measured=None,     # Streaks, kernels, masks or depth maps: half of the degradations take theirs from there
+    measured=None,     # Streaks, kernels, masks or depth maps: part of the degradations take theirs from there
+    measured_share=0.5, # How large a part, from 0 to 1
     alpha="refuse",    # What to do with transparency: "refuse" or "drop"
     cache=2**30,       # Bytes of memory for decoded pictures
     workers=None,      # Processes that prepare batches; all cores but one beside a GPU, else none
+    compile=None,      # Whether to compile the network first; if left out only on a GPU
     resume=False,      # Go on with the run in that folder
     init=None,         # A file of weights to start from, or a task whose weights ship
     **about,           # For `training.train`: progress, tensorboard, cpu
 ):                     # The model's file
     "Train a task's network on a folder of pictures"
     import os
+    from dataclasses import replace
     from functools import partial
     import torch
     from irsde import data, degrade, losses, nafnet, predict, training, unet
     from irsde.tasks import TASKS as RECORDS
     if task not in RECORDS: raise ValueError(f"unknown task {task!r}: known are {', '.join(RECORDS)}")
     if clean is None and pairs is None: raise ValueError("training takes clean pictures, or pairs of folders, or both")
+    if not 0 < measured_share <= 1: raise ValueError(f"the measured share is above 0 and at most 1: got {measured_share}")
     if clean is None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
     recipe = dict(task=task, clean=clean and str(clean), pairs=pairs and [str(o) for o in pairs], budget=budget, preset=preset,
                   iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, kind=kind, precision=precision, seed=seed,
-                  measured=measured and str(measured), alpha=alpha, init=init and str(init))
+                  measured=measured and str(measured), measured_share=measured_share, alpha=alpha, init=init and str(init))
     record = RECORDS[task]
     if kind is not None: record = record.but("judgement: asked for", kind=kind, delta={"ir-sde": 0.005, "denoising-sde": 0.04}.get(kind))
     values = record.settings(budget)
@@ -242,9 +246,13 @@ def train_task(
     arguments = presets[values["preset"]] | (values["arguments"] if preset is None else {})
     shorter = values["iterations"] / record.budget(budget).iterations # a shorter run halves its rate sooner
     milestones = sorted({round(o * shorter) for o in values["milestones"]} - {0, values["iterations"]})
-    settings = training.Settings.of(values, milestones=milestones, seed=seed)
-    synthetic = record.degradation
-    degradation = degrade.Either((degrade.measured(task, measured), synthetic)) if measured else synthetic
+    settings = training.Settings.of(values, milestones=milestones, seed=seed, compile=compile)
+    synthetic = record.at(budget).degradation
+    degradation = synthetic
+    if measured:
+        degradation = degrade.measured(task, measured)
+        if task == "inpainting": degradation = replace(degradation, fill=synthetic.fill)
+        if measured_share < 1: degradation = degrade.Either((degradation, synthetic), (measured_share, 1 - measured_share))
     fit = synthetic.enlarge if task == "super-resolution" else "centre" if task == "dehazing" else None
     sources = [] if clean is None else [lambda **how: data.CleanImages(clean, degradation, seed=seed, alpha=alpha, **how)]
     if pairs is not None: sources.append(lambda **how: data.PairedImages(*pairs, seed=seed, alpha=alpha, fit=fit, **how))
@@ -297,15 +305,17 @@ def start_from(
 @click.option("--kind", type=click.Choice(["ir-sde", "denoising-sde"]), help="Another process than the task's own.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Of the network's arithmetic.")
 @click.option("--seed", type=click.IntRange(0), help="[default: 0]")
-@click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels. Half of the pictures get it.")
+@click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels.")
+@click.option("--measured-share", type=click.FloatRange(0, 1, min_open=True), help="How many of the degradations are measured. [default: 0.5]")
 @click.option("--alpha", type=click.Choice(["refuse", "drop"]), help="What to do with transparency. [default: refuse]")
 @click.option("--init", type=click.Path(), help="Weights to start from: a file, or a task whose weights ship.")
 @click.option("--config", type=click.Path(), help="Make the run of this config.json again.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that prepare batches.")
 @click.option("--tensorboard", is_flag=True, help="Write for TensorBoard too.")
+@click.option("--compile/--no-compile", default=None, help="Compile the network first: a minute, and faster steps. [default: on a GPU]")
 @click.option("--cpu", is_flag=True, help="Stay on the CPU.")
-def train_verb(out, config, resume, workers, tensorboard, cpu, **given):
+def train_verb(out, config, resume, workers, tensorboard, compile, cpu, **given):
     "Train a TASK's network on your pictures; print the path of the model's file."
     import os
     from pathlib import Path
@@ -319,7 +329,7 @@ def train_verb(out, config, resume, workers, tensorboard, cpu, **given):
         if "clean" in given or "pairs" in given: recipe = {k: v for k, v in recipe.items() if k not in ("clean", "pairs")}
         recipe = {**recipe, **given}
         if "task" not in recipe: raise click.UsageError("--task is needed, or a run to go by: --config or --resume")
-        try: path = train_task(run=out, resume=resume, workers=workers, tensorboard=tensorboard, cpu=cpu, **recipe)
+        try: path = train_task(run=out, resume=resume, workers=workers, tensorboard=tensorboard, compile=compile, cpu=cpu, **recipe)
         except KeyboardInterrupt as e: raise click.ClickException(f"{e}".replace("resume=True goes on there", f"irsde train --resume --out {out} goes on")) from e
         except FloatingPointError as e: raise click.ClickException(str(e)) from e
     if os.environ.get("RANK", "0") == "0": click.echo(path)

@@ -7,7 +7,7 @@ __all__ = ['PICTURES', 'PENS', 'KINDS', 'DEGRADATIONS', 'check_pictures', 'check
            'log_uniform', 'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks',
            'read_grey', 'stack', 'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur',
            'MotionBlur', 'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen', 'pen_paths',
-           'pen_mask', 'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths', 'measured', 'Either']
+           'pen_mask', 'smooth_fill', 'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths', 'measured', 'Either']
 
 # %% ../nbs/09_degrade.ipynb #a70444ec
 import math
@@ -429,6 +429,23 @@ def pen_mask(
     return 1 - hole[..., margin:-margin, margin:-margin].float()
 
 # %% ../nbs/09_degrade.ipynb #6455272a
+def smooth_fill(
+    image, # (b, c, h, w)
+    keep,  # (b, 1, h, w): 1 = keep, 0 = hole
+)->Tensor: # (b, c, h, w); kept pixels as they are
+    "Holes filled from around, smoothly: each hidden pixel from the finest of the halved pictures in which something near it is known"
+    keep = keep.to(image).expand(len(image), -1, -1, -1)
+    known, level, levels = keep, image * keep, []
+    while max(level.shape[2:]) > 1:
+        levels.append((level, known))
+        total, share = (F.avg_pool2d(o, 2, ceil_mode=True, count_include_pad=False) for o in (level, known))
+        known = (share > 0).to(image)
+        level = total / torch.where(share > 0, share, torch.ones_like(share))
+    level = torch.where(known > 0, level, torch.full_like(level, 0.5)) # nothing is known at all
+    for finer, known in reversed(levels): level = torch.lerp(F.interpolate(level, size=finer.shape[2:], mode="bilinear", align_corners=False), finer, known)
+    return torch.where(keep > 0, image, level)
+
+# %% ../nbs/09_degrade.ipynb #9b131c38
 KINDS = (*PENS, "box", "half", "expand")
 
 @dataclass(frozen=True)
@@ -436,11 +453,11 @@ class Holes:
     "mu = x0 where the mask keeps it, `fill` in the holes"
     kind:str="thin"  # thin, thick, irregular, box, half, expand
     masks:Tensor|None=field(default=None, repr=False, compare=False) # (n, h, w) of 0 and 1 (keep), in place of `kind`
-    fill:float=1.0   # Value in a hole; 1 as the paper's checkpoints expect
+    fill:float|str=1.0 # Value in a hole, 1 as the paper's checkpoints expect; or "smooth", from around
 
     def __post_init__(self):
         if self.kind not in KINDS: raise ValueError(f"unknown kind {self.kind!r}: known are {', '.join(KINDS)}, or pass masks")
-        check_range("fill", (self.fill, self.fill), high=1)
+        if self.fill != "smooth": check_range("fill", (self.fill, self.fill), high=1)
         if self.masks is not None and not ((check_material("masks", self.masks) == 0) | (self.masks == 1)).all():
             raise ValueError(f"masks hold 0 and 1 (keep), got values up to {self.masks.max().item():.4g}: threshold them, masks > 0.5")
 
@@ -469,8 +486,15 @@ class Holes:
 
     def __call__(self, clean, generator=None):
         b, _, *size = check_pictures(clean)
-        mask = self.mask(b, size, generator).to(clean)
-        return clean * mask + self.fill * (1 - mask)
+        return self.fill_in(clean, self.mask(b, size, generator))
+
+    def fill_in(self,
+        image, # (b, c, h, w)
+        keep,  # (b, 1, h, w): 1 = keep, 0 = hole
+    )->Tensor: # (b, c, h, w)
+        "mu of a picture with holes"
+        if self.fill == "smooth": return smooth_fill(image, keep)
+        return torch.where(keep.to(image.device) > 0, image, self.fill)
 
 # %% ../nbs/09_degrade.ipynb #cbbf7a5c
 def load_masks(
@@ -543,20 +567,25 @@ def measured(
     task, # deraining, deblurring, inpainting or dehazing
     path, # A folder of streaks, masks or depth maps, or an .npz of kernels
 ):        # The task's degradation with this material
-    "A degradation by material that someone measured"
-    makers = {"deraining": lambda: Rain(layers=load_layers(path)), "deblurring": lambda: MotionBlur(kernels=load_kernels(path)),
-              "inpainting": lambda: Holes(masks=load_masks(path)), "dehazing": lambda: Haze(depth=load_depths(path))}
+    "A degradation by material that someone measured: streaks as strong as they are, depths in white air as they were solved"
+    makers = {"deraining": lambda: Rain(None, load_layers(path)), "deblurring": lambda: MotionBlur(kernels=load_kernels(path)),
+              "inpainting": lambda: Holes(masks=load_masks(path)), "dehazing": lambda: Haze(airlight=1.0, depth=load_depths(path))}
     if task not in makers: raise ValueError(f"{task!r} takes no measured material: {', '.join(makers)} do")
     return makers[task]()
 
 @dataclass(frozen=True)
 class Either:
     "One of several degradations, drawn for each picture"
-    parts:tuple # Degradations
+    parts:tuple  # Degradations
+    odds:tuple|None=None # A positive number for each: how often it is drawn, up to a factor; all alike if left out
 
     def __post_init__(self):
+        if self.odds is not None and not (len(self.odds) == len(self.parts) and all(o > 0 for o in self.odds)):
+            raise ValueError(f"odds are {len(self.parts)} positive numbers, one for each degradation: got {self.odds!r}")
         if not self.parts or not all(map(callable, self.parts)): raise ValueError(f"Either draws from a tuple of degradations, not from {self.parts!r}")
 
     def __call__(self, clean, generator=None):
         b, *_ = check_pictures(clean)
-        return torch.cat([part(o[None], generator) for part, o in zip(pick(self.parts, b, generator), clean)])
+        odds = torch.tensor(self.odds or [1.0] * len(self.parts))
+        chosen = torch.searchsorted(odds.cumsum(0) / odds.sum(), rand((b,), generator).cpu(), right=True).clamp(max=len(odds) - 1)
+        return torch.cat([self.parts[i](o[None], generator) for i, o in zip(chosen.tolist(), clean)])

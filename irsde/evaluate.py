@@ -48,7 +48,7 @@ class FromClean:
         blind=False,    # Keep sigma from the restorer, which then estimates it
     ):
         check_options(task, measured=measured, mask=mask, sigma=sigma)
-        record = TASKS[task].degradation
+        record = degrade.DEGRADATIONS[task] # as a file has it: holes are white
         self.degradation = degrade.measured(task, measured) if measured else replace(record, sigma=sigma) if sigma else record
         self.task, self.seed, self.mask, self.blind = task, seed, mask, blind
         self.pictures = data.CleanImages(clean, self.degrade, seed=seed)
@@ -237,9 +237,9 @@ def train_command(
     "What to type for a run with this recipe"
     words, short = ["irsde train --out RUN"], {"iterations": "iters"}
     for key, value in recipe.items():
-        if value in (None, []) or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse")): continue
+        if value in (None, []) or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse"), ("measured_share", 0.5)): continue
         parts = [str(o) for o in (value if isinstance(value, (list, tuple)) else [value])]
-        words.append(" ".join([f"--{short.get(key, key)}", *(f'"{o}"' if "*" in o else o for o in parts)]))
+        words.append(" ".join([f"--{short.get(key, key).replace('_', '-')}", *(f'"{o}"' if "*" in o else o for o in parts)]))
     return " \\\n    ".join(words)
 
 def train_commands(

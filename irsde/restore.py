@@ -428,7 +428,8 @@ class Restorer:
         if self.task == "inpainting":
             keep = as_mask(mask, mu.shape[1:]) if mask is not None else (mu < 1).any(0).numpy()
             if mask is None and keep.all(): raise ValueError("the picture has no white holes and no mask is given: pass mask=, white where the picture is to be kept")
-            mu = torch.where(torch.from_numpy(keep), mu, self.about.get("fill", TASKS[self.task].degradation.fill))
+            holes = replace(TASKS[self.task].degradation, fill=self.about.get("fill", 1.0)) # white unless the weights say otherwise
+            mu = holes.fill_in(mu[None], torch.from_numpy(keep)[None, None])[0]
         if self.denoises and not self.regresses:
             sigma = noise_level(mu) if sigma is None else sigma
             t = 0 if 0 <= sigma < self.sde.std(1) / 2 else self.sde.matched_time(sigma)
