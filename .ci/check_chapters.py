@@ -1,4 +1,4 @@
-"Every chapter runs from top to bottom at the smoke budget, each in its own process; says how long each took."
+"Every chapter runs from top to bottom at the smoke budget, each in its own process; says how long each took. --keep writes that to data/runs/chapters.csv."
 import os, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +23,14 @@ def main(names):
     with ThreadPoolExecutor(WORKERS) as pool: results = dict(zip(nbs, pool.map(run, nbs)))
     print('\nSeconds per chapter')
     for nb,(_,seconds) in sorted(results.items(), key=lambda o: -o[1][1]): print(f'{seconds:6.0f}  {nb.name}')
-    return nbs and all(ok for ok,_ in results.values())
+    return nbs and all(ok for ok,_ in results.values()), {nb.stem: round(seconds) for nb,(_,seconds) in results.items()}
 
-if __name__ == '__main__': sys.exit(not main([Path(o).name for o in sys.argv[1:]]))
+if __name__ == '__main__':
+    names, keep = [Path(o).name for o in sys.argv[1:] if o != '--keep'], '--keep' in sys.argv
+    ok, seconds = main(names)
+    if keep:
+        path = ROOT/'data'/'runs'/'chapters.csv'
+        known = dict(o.split(',') for o in path.read_text().splitlines()[1:]) if path.exists() else {}
+        known |= {k: str(v) for k,v in seconds.items()}
+        path.write_text('chapter,seconds\n' + ''.join(f'{k},{v}\n' for k,v in sorted(known.items())))
+    sys.exit(not ok)

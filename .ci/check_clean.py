@@ -1,4 +1,4 @@
-"Every notebook is as nbdev_clean leaves it, and no output names a folder of the machine that ran it. Works on a copy; names those that are not."
+"Every notebook is as nbdev_clean leaves it, no output names a folder of the machine that ran it or is a widget. Works on a copy; names those that are not."
 import filecmp, json, re, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
@@ -24,9 +24,16 @@ def machine_paths(nb):
             for text in kinds:
                 yield from (line for line in ''.join(text).splitlines() if MACHINE.search(line))
 
+def widgets(nb):
+    "Whether notebook `nb` holds widgets, which the site shows as an error"
+    nb = json.loads(nb.read_text(encoding='utf-8'))
+    return 'widgets' in nb['metadata'] or any('widget-view' in k for c in nb['cells'] for o in c.get('outputs', ()) for k in o.get('data', {}))
+
 if __name__ == '__main__':
     names = unclean()
     for name in names: print(f'nbs/{name} is not clean: it carries metadata or counters that change from run to run')
     found = [(nb.name, line) for nb in sorted((ROOT/'nbs').glob('*.ipynb')) for line in machine_paths(nb)]
     for name, line in found: print(f'nbs/{name}: an output names a folder of the machine that ran it: {line.strip()[:120]}')
-    sys.exit(bool(names or found))
+    alive = [nb.name for nb in sorted((ROOT/'nbs').glob('*.ipynb')) if widgets(nb)]
+    for name in alive: print(f'nbs/{name}: an output is a widget: run it with `jupyter nbconvert --to notebook --execute --inplace`, which shows none')
+    sys.exit(bool(names or found or alive))

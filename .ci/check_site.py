@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 ROOT = Path(__file__).parents[1]
+CITED = re.compile(r'(?<![\w.])@([a-z]+\d{4}\w*)')
 LABEL = re.compile(r'\{[^{}\n]*?#([\w:.-]+)[^{}\n]*\}') # {#eq-name}, {#sec-name .class}
 RAW_LATEX = re.compile(r'\\[A-Za-z]{2,}|\$')
 # Pandoc's rules, which Quarto follows: no space inside the dollars, no digit after them, no blank line between them
@@ -53,6 +54,8 @@ class Page:
         html = ' '.join(o.content for o in self.tokens if o.type.startswith('html_'))
         return [o.attrs.get('href') or o.attrs.get('src') for o in self.tokens if o.type in ('link_open', 'image')] + \
             re.findall(r'(?:href|src)="([^"]+)"', html)
+    @property
+    def citations(self): return {m for text in self.texts for m in CITED.findall(text)}
     @property
     def references(self):
         plain = ' '.join(o.content for o in self.tokens if o.type == 'text')
@@ -99,6 +102,14 @@ def check_page(page, pages, site):
         if name not in page.anchors: yield f'reference @{name}, which this page does not define'
     for found, text in page.stray: yield f'"{found}" outside a formula, in: {text.strip()[:120]}'
 
+def check_citations(pages):
+    "Each cited work is in references.bib, and each entry there is cited"
+    keys = re.findall(r'^@\w+\{(\w+),', (ROOT/'nbs'/'references.bib').read_text(encoding='utf-8'), re.MULTILINE)
+    for name in sorted({o for o in keys if keys.count(o) > 1}): yield f'references.bib: has {name} twice'
+    for page in pages:
+        for name in sorted(page.citations - set(keys)): yield f'{page.name}: cites @{name}, which references.bib does not have'
+    for name in sorted(set(keys) - {o for page in pages for o in page.citations}): yield f'references.bib: nobody cites {name}'
+
 def check_formulas(pages):
     "Have KaTeX set every formula"
     formulas = [(page, f) for page in pages for f in page.formulas]
@@ -124,7 +135,7 @@ def main():
         found = list(check_configuration(tmp))
     site = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text())['website']['site-url'] + '/'
     names = {name: o for o in pages for name in (o.name, o.meta.get('output-file'))}
-    found += [f'{o.name}: {problem}' for o in pages for problem in check_page(o, names, site)] + check_formulas(pages)
+    found += [f'{o.name}: {problem}' for o in pages for problem in check_page(o, names, site)] + [*check_citations(pages)] + check_formulas(pages)
     print(f'{len(pages)} pages read', *found, sep='\n')
     return pages and not found
 

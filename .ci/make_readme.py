@@ -20,6 +20,8 @@ def made(root=ROOT):
         else:
             if SILENT.search(cell.source): cell.metadata['transient'] = nbformat.from_dict({'remove_source': True}) # nbconvert's word for: output only
             cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE) # directives to Quarto
+    for output in (o for c in nb.cells if c.cell_type == 'code' for o in c.outputs): # tables with links
+        if 'text/markdown' in output.get('data', {}): output.data['text/markdown'] = RELATIVE.sub(r'\1nbs/', output.data['text/markdown'])
     text, resources = MarkdownExporter().from_notebook_node(nb, {'unique_key': 'index', 'output_files_dir': 'nbs/images'})
     text = re.sub(r'\n```\s+```python\n', '\n\n', re.sub(r'\n{3,}', '\n\n', text)) # code that follows code is one block
     pictures = {root/name: data for name,data in resources['outputs'].items()}

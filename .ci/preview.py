@@ -15,7 +15,7 @@ OUT = ROOT/'_preview'
 OPTION = re.compile(r'^#\|\s*([\w-]+):\s*(.*?)\s*$', re.MULTILINE)
 DISPLAY = re.compile(r'\$\$((?:(?!\$\$).)+?)\$\$\s*\{#(eq-[\w-]+)\}', re.DOTALL)
 REFERENCE = re.compile(r'(?<![\w.@/-])@((?:fig|eq|sec|tbl)-[\w-]*\w)')
-CITATION = re.compile(r'\[((?:-?@[\w:.-]+[^\]\[@]*;?\s*)+)\](?!\()')
+CITATION = re.compile(r'\[([^\]\[]*(?<![\w.])@[a-z]+\d{4}[^\]\[]*)\](?!\()') # [after @key1999, section 3; @other2000]
 NAMES = {'fig': 'figure', 'eq': 'eq.', 'sec': 'section', 'tbl': 'table'}
 
 TEMPLATE = '''{%- extends 'basic/index.html.j2' -%}
@@ -90,9 +90,10 @@ class Chapter:
     def refer(self, text): # Numbers of figures and equations, and citations
         text = REFERENCE.sub(lambda m: f"[{NAMES[m[1].split('-')[0]]} {self.numbers.get(m[1], '?')}](#{m[1]})", text)
         def cite(m):
-            keys = re.findall(r'@([\w:.-]*\w)', m[1])
-            self.cited += [o for o in keys if o not in self.cited]
-            return '(' + '; '.join(f'[{self.bib[o][0]}](#ref-{o})' if o in self.bib else f'?{o}' for o in keys) + ')'
+            def one(key):
+                if key[1] not in self.cited: self.cited.append(key[1])
+                return f'[{self.bib[key[1]][0]}](#ref-{key[1]})' if key[1] in self.bib else f'?{key[1]}'
+            return '(' + re.sub(r'@(\w+)', one, m[1]) + ')'
         return CITATION.sub(cite, text)
 
     def body(self, links, bib):

@@ -452,7 +452,7 @@ KINDS = (*PENS, "box", "half", "expand")
 class Holes:
     "mu = x0 where the mask keeps it, `fill` in the holes"
     kind:str="thin"  # thin, thick, irregular, box, half, expand
-    masks:Tensor|None=field(default=None, repr=False, compare=False) # (n, h, w) of 0 and 1 (keep), in place of `kind`
+    masks:Tensor|None=field(default=None, repr=False, compare=False) # (n, h, w) of 0 and 1 (keep), in place of `kind`; cut at random where they are larger than the picture
     fill:float|str=1.0 # Value in a hole, 1 as the paper's checkpoints expect; or "smooth", from around
 
     def __post_init__(self):
@@ -469,9 +469,10 @@ class Holes:
         "Random masks"
         size = tuple(size)
         if self.masks is not None:
-            if self.masks.shape[1:] != size:
-                raise ValueError(f"masks of {tuple(self.masks.shape[1:])} do not fit a picture of {size}: load_masks(folder, size={size})")
-            return torch.stack(pick(self.masks, b, generator))[:, None].float()
+            have = tuple(self.masks.shape[1:])
+            if min(h - s for h, s in zip(have, size)) < 0: raise ValueError(f"masks of {have} do not cover a picture of {size}: load_masks(folder, size={size})")
+            masks = pick(self.masks, b, generator)
+            return torch.stack(masks if have == size else [window(o, size, generator) for o in masks])[:, None].float()
         if self.kind in PENS: return pen_mask(PENS[self.kind], b, size, generator)
         u = rand((4, b, 1, 1), generator)
         y, x = ((torch.arange(n, device=u.device) + 0.5) / n for n in size)
