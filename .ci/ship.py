@@ -44,6 +44,7 @@ def keep(run, config, name):
 def earlier(name, about):
     "Make what is kept of the weights that ship now, from which this run began, the run before it; the recipes of all runs so far"
     old = checkpoint.load(ROOT/f'irsde/weights/{name}.safetensors')[2]
+    if old['recipe'] == about['recipe']: return old['before'] # this very run ships already
     number = len(old.get('before', [])) + 1
     for kind, suffix in (('curve', 'csv'), ('recipe', 'json')):
         os.replace(ROOT/f'data/runs/{kind}-{name}.{suffix}', ROOT/f'data/runs/{kind}-{name}-{number}.{suffix}')
@@ -59,10 +60,11 @@ if __name__ == '__main__':
     name, config = args.name or about['task'], masked(read_config(args.run), args.data)
     if about.get('step') != config['settings']['iterations']: parser.error(f"{args.run} has done {about.get('step')} of {config['settings']['iterations']} steps: finish it first")
     about = masked(about, args.data)
+    if 'solver' in about: about |= {k: getattr(TASKS[about['task']], k) for k in ('solver', 'steps')} # as the record has them by now
     about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
     if config['about']['recipe'].get('init') == name:
-        about['before'] = earlier(name, about)
         about['recipe']['init'] = config['about']['recipe']['init'] = 'RUN-BEFORE/model.safetensors'
+        about['before'] = earlier(name, about)
     folder = ROOT/('irsde/weights' if name in TASKS else 'data/weights')
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint.save(folder/f'{name}.safetensors', model, sde, dtype=torch.float16, **about)

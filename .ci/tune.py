@@ -1,0 +1,43 @@
+"""Score solvers and numbers of calls on pictures that training held back, for the defaults in chapter 12: data/runs/tune.csv.
+
+    python .ci/tune.py --data FOLDER [TASK ...]
+
+FOLDER holds train/, with what the recipes call $DATA/train. Four pictures a task at most, squares of 256, from `about["held_out"]`
+of the weights that ship: never the test pictures. Rows of the tasks named are made anew.
+"""
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from irsde import data
+from irsde.evaluate import FromClean, evaluate
+from irsde.restore import Restorer
+from irsde.tasks import TASKS
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT/'data'/'runs'/'tune.csv'
+WAYS = [*(('exp-ode-2', n) for n in (1, 2, 3, 5)), *(('posterior', n) for n in (3, 5, 10))]
+MEASURED = {'deraining': 'rain-streaks', 'deblurring': 'blur-kernels.npz', 'inpainting': 'masks/thin', 'dehazing': 'haze-depth'}
+
+def tune(task, train):
+    "Rows of one task"
+    restorer = Restorer.from_pretrained(task, 'cpu')
+    files = [o for name in restorer.about['held_out'] for o in (train/'clean').glob(f'{name}.*')]
+    clean = {o.stem: data.centre(data.read_image(o), 256) for o in files}
+    cases = FromClean(task, clean, seed=1, measured=train/MEASURED[task] if task in MEASURED else None)
+    rows = [{'task': task, 'n_images': len(clean), 'solver': solver, 'steps': steps, **evaluate(restorer, cases, solver=solver, steps=steps).iloc[-1][
+        ['input psnr', 'psnr', 'ssim', 'lpips']].astype(float).round(4)} for solver, steps in WAYS]
+    return pd.DataFrame(rows)
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data', required=True, type=Path)
+    parser.add_argument('tasks', nargs='*', default=[*TASKS])
+    args = parser.parse_args()
+    known = pd.read_csv(KEPT) if KEPT.exists() else pd.DataFrame(columns=['task'])
+    for task in args.tasks or TASKS:
+        made = tune(task, args.data/'train')
+        known = pd.concat([known[known['task'] != task], made])
+        known.to_csv(KEPT, index=False)
+        print(made.to_string(index=False))
