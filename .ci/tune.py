@@ -36,7 +36,7 @@ if __name__ == '__main__':
     parser.add_argument('tasks', nargs='*', default=[*TASKS])
     args = parser.parse_args()
     known = pd.read_csv(KEPT) if KEPT.exists() else pd.DataFrame(columns=['task'])
-    for task in args.tasks or TASKS:
+    for task in args.tasks:
         made = tune(task, args.data/'train')
         known = pd.concat([known[known['task'] != task], made])
         known.to_csv(KEPT, index=False)
