@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLOURS', 'new_axes', 'to_numpy', 'plot_band', 'plot_paths', 'plot_density', 'plot_order', 'fit_order', 'show_images',
-           'styled', 'fastest']
+           'live', 'play', 'styled', 'fastest']
 
 # %% ../nbs/16_plots.ipynb #091861f8
+import importlib
+import importlib.util
 import time
 import zlib
 
@@ -111,6 +113,24 @@ def show_images(
         ax.imshow(image.transpose(1, 2, 0) if image.ndim == 3 and image.shape[0] > 1 else image.squeeze(), cmap="gray", vmin=0, vmax=1)
         if title: ax.set_title(title, fontsize=9)
     return fig
+
+# %% ../nbs/16_plots.ipynb #2bda6684
+def live(): # Does somebody look on, with ipywidgets at hand?
+    from IPython import get_ipython
+    request = getattr(get_ipython(), "get_parent", dict)().get("content", {})
+    return request.get("allow_stdin", False) and importlib.util.find_spec("ipywidgets") is not None
+
+def play(
+    draw,     # Function of keywords -> a figure
+    controls, # Function of the module ipywidgets -> keyword -> a widget or a list of choices
+):            # None, or the line that stands in for the sliders
+    "Sliders that redraw a figure, or a line that says where they appear"
+    if live():
+        widgets = importlib.import_module("ipywidgets")
+        widgets.interact(draw, **controls(widgets))
+        return None
+    from IPython.display import Markdown
+    return Markdown("*The sliders appear here when this cell is run in JupyterLab or Colab, with `ipywidgets` installed.*")
 
 # %% ../nbs/16_plots.ipynb #71dc0ebb
 def styled(
