@@ -214,6 +214,7 @@ def train_task(
     seed=0,            # Of weights, order, crops, degradations, times and noise
     measured=None,     # Streaks, kernels, masks or depth maps: part of the degradations take theirs from there
     measured_share=0.5, # How large a part, from 0 to 1
+    upright=False,     # Mirror the training squares left to right, but turn none
     alpha="refuse",    # What to do with transparency: "refuse" or "drop"
     cache=2**30,       # Bytes of memory for decoded pictures
     workers=None,      # Processes that prepare batches; all cores but one beside a GPU, else none
@@ -235,7 +236,7 @@ def train_task(
     if clean is None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
     recipe = dict(task=task, clean=clean and str(clean), pairs=pairs and [str(o) for o in pairs], budget=budget, preset=preset,
                   iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, kind=kind, precision=precision, seed=seed,
-                  measured=measured and str(measured), measured_share=measured_share, alpha=alpha, init=init and str(init))
+                  measured=measured and str(measured), measured_share=measured_share, upright=upright, alpha=alpha, init=init and str(init))
     record = RECORDS[task]
     if kind is not None: record = record.but("judgement: asked for", kind=kind, delta={"ir-sde": 0.005, "denoising-sde": 0.04}.get(kind))
     values = record.settings(budget)
@@ -258,7 +259,7 @@ def train_task(
     if pairs is not None: sources.append(lambda **how: data.PairedImages(*pairs, seed=seed, alpha=alpha, fit=fit, **how))
     parts, held_out = [], {} # of each source what is trained on; and what is not
     for pictures in sources:
-        whole, crops = pictures(), pictures(crop=values["crop"], augment=True, cache=cache // len(sources))
+        whole, crops = pictures(), pictures(crop=values["crop"], augment="mirror" if upright else True, cache=cache // len(sources))
         used, held = split(list(getattr(whole, "partners", range(len(whole)))))
         parts.append(Part(crops, used))
         held_out |= {whole.names[i]: whole[i] for i in held}
@@ -307,6 +308,7 @@ def start_from(
 @click.option("--seed", type=click.IntRange(0), help="[default: 0]")
 @click.option("--measured", type=click.Path(), help="Folder of streaks, masks or depth maps; .npz of kernels.")
 @click.option("--measured-share", type=click.FloatRange(0, 1, min_open=True), help="How many of the degradations are measured. [default: 0.5]")
+@click.option("--upright", is_flag=True, default=None, help="Mirror the training squares left to right, but turn none: for faces.")
 @click.option("--alpha", type=click.Choice(["refuse", "drop"]), help="What to do with transparency. [default: refuse]")
 @click.option("--init", type=click.Path(), help="Weights to start from: a file, or a task whose weights ship.")
 @click.option("--config", type=click.Path(), help="Make the run of this config.json again.")

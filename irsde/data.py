@@ -7,8 +7,8 @@ __all__ = ['UPRIGHT', 'ALPHA', 'LUMA', 'ENDINGS', 'SOFT', 'SAMPLES', 'ROLES', 'S
            'swap_bytes', 'read_deep', 'stored_pixels', 'decode', 'to_tensor', 'read_image', 'png16', 'save_pixels',
            'write_image', 'Sample', 'sample_path', 'centre', 'sample_images', 'sample_depth', 'name_key', 'match_names',
            'listed', 'pair_names', 'picture_paths', 'path_names', 'picture_size', 'Shelf', 'check_clean', 'Pictures',
-           'seeded', 'window', 'check_crop', 'split_key', 'CleanImages', 'PairedImages', 'shuffled', 'batch_keys',
-           'stack', 'batches', 'KnownSet', 'numbered', 'role', 'find_sides', 'pair_psnr', 'name_faults',
+           'seeded', 'window', 'check_crop', 'check_augment', 'split_key', 'CleanImages', 'PairedImages', 'shuffled',
+           'batch_keys', 'stack', 'batches', 'KnownSet', 'numbered', 'role', 'find_sides', 'pair_psnr', 'name_faults',
            'measure_pairs', 'check_data', 'output_name', 'degrade_files']
 
 # %% ../nbs/10_data.ipynb #7f60c1ed
@@ -350,7 +350,7 @@ def seeded(*words): # A generator that is a function of these whole numbers
 def window(
     size,          # (h, w) of the picture
     crop,          # Side of the square to cut out, or None: all of it
-    augment,       # Whether to flip and transpose
+    augment,       # False; True: flips and transposition; "mirror": left and right only
     generator,     # torch.Generator; the same draws are made whatever the options
 )->Callable:       # (h, w, c) array -> (crop, crop, c) view or copy of it
     "A random cut and turn, the same for every picture of this size"
@@ -362,8 +362,9 @@ def window(
     def cut(pixels):
         pixels = pixels[rows][:, cols]
         if not augment: return pixels
-        pixels = pixels[::-1] if upset else pixels
         pixels = pixels[:, ::-1] if mirror else pixels
+        if augment == "mirror": return pixels
+        pixels = pixels[::-1] if upset else pixels
         return pixels.swapaxes(0, 1) if transpose else pixels
     return cut
 
@@ -371,6 +372,9 @@ def window(
 def check_crop(crop):
     if crop is not None and (not isinstance(crop, int) or crop < 1):
         raise ValueError(f"crop is a whole number of pixels from 1, or None for whole pictures: not {crop!r}")
+
+def check_augment(augment):
+    if augment not in (False, True, "mirror"): raise ValueError(f'augment is False, True or "mirror", not {augment!r}')
 
 def split_key(key, n): # epoch and index of `dataset[key]`
     epoch, i = key if isinstance(key, tuple) else (0, key)
@@ -385,13 +389,14 @@ class CleanImages:
         source,            # A folder, a pattern, paths, or tensors (c, h, w) in [0, 1] in a list, a dict or a batch
         degrade:Callable,  # (clean, generator) -> mu, both (b, c, h, w)
         crop=None,         # Side of the random square; None: whole pictures
-        augment=False,     # Flips and transposition
+        augment=False,     # True: flips and transposition; "mirror": left and right only, for what has an upright
         seed=0,            # Another seed: other crops, turns and degradations
         channels=3,        # Of pictures from files: 3, or 1 for grey
         alpha="refuse",    # As in `read_image`
         cache=0,           # Bytes of memory for decoded pictures
     ):
         check_crop(crop)
+        check_augment(augment)
         self.x0 = Pictures(source, channels, alpha, cache)
         self.degrade, self.crop, self.augment, self.seed = degrade, crop, augment, seed
 
@@ -416,7 +421,7 @@ class PairedImages:
         degraded,          # A folder, a pattern, or paths; tensors too
         clean,             # Likewise
         crop=None,         # Side of the random square; None: whole pictures
-        augment=False,     # Flips and transposition
+        augment=False,     # True: flips and transposition; "mirror": left and right only, for what has an upright
         seed=0,            # Another seed: other crops and turns
         channels=3,        # 3, or 1 for grey
         alpha="refuse",    # As in `read_image`
@@ -425,6 +430,7 @@ class PairedImages:
         key=name_key,      # As in `pair_names`
     ):
         check_crop(crop)
+        check_augment(augment)
         if fit not in (None, "centre") and not callable(fit): raise ValueError(f'fit is None, "centre" or a function, not {fit!r}')
         self.x0 = Pictures(clean, channels, alpha, cache)
         self.mu = Pictures(degraded, channels, alpha, cache - (self.x0.shelf.used if self.x0.shelf else 0))

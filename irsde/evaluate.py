@@ -237,8 +237,8 @@ def train_command(
     "What to type for a run with this recipe"
     words, short = ["irsde train --out RUN"], {"iterations": "iters"}
     for key, value in recipe.items():
-        if value in (None, []) or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse"), ("measured_share", 0.5)): continue
-        parts = [str(o) for o in (value if isinstance(value, (list, tuple)) else [value])]
+        if value in (None, []) or value is False or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse"), ("measured_share", 0.5)): continue
+        parts = [] if value is True else [str(o) for o in (value if isinstance(value, (list, tuple)) else [value])]
         words.append(" ".join([f"--{short.get(key, key).replace('_', '-')}", *(f'"{o}"' if "*" in o else o for o in parts)]))
     return " \\\n    ".join(words)
 
