@@ -118,7 +118,7 @@ class Task(Record):
     schedule:str="cosine" # Of the learning rate: "constant", "multistep" or "cosine"
     clip:float|None=1.0  # Longest gradient; None: any
     ema:tuple=(0.995, 10) # Running mean of the weights: share that it keeps, and steps between its updates
-    times:str="uniform"  # How training draws times: "uniform", or "level", every noise level alike
+    times:str="uniform"  # How training draws times: "uniform"; "level", every noise level alike; or "start", half of them T
     budgets:Mapping=field(default_factory=dict, repr=False, hash=False) # "smoke", "quick", "paper" -> Budget
     paper:Mapping=field(default_factory=dict, repr=False, hash=False)   # "IR-SDE", "Refusion" -> Budget
     reasons:Mapping=field(default_factory=dict, repr=False, hash=False) # Name of a value -> why; defaults have theirs

@@ -53,7 +53,7 @@ class Settings:
     batch:int=8             # Pictures a step, over all processes
     accumulate:int=1        # Parts in which a process computes its share of them
     seed:int=0              # Of times and noise
-    times:str="uniform"     # How times are drawn: "uniform", or "level", every noise level alike
+    times:str="uniform"     # How times are drawn: "uniform"; "level", every noise level alike; or "start", half of them T
     optimiser:str="adam"    # "adam", "adamw" or "lion"
     lr:float=1e-4           # Learning rate
     betas:tuple=(0.9, 0.99)
@@ -87,7 +87,7 @@ class Settings:
 
 # %% ../nbs/13_training.ipynb #a2fbf5ae
 CHOICES = {"optimiser": ("adam", "adamw", "lion"), "schedule": ("constant", "multistep", "cosine"),
-           "precision": ("auto", "no", "bf16", "fp16"), "times": ("uniform", "level")}
+           "precision": ("auto", "no", "bf16", "fp16"), "times": ("uniform", "level", "start")}
 COUNTS = {"p": 1, "iterations": 1, "batch": 1, "accumulate": 1, "seed": 0, "warmup": 0, "patience": 1,
           "log_every": 1, "validate_every": 1, "save_every": 1, "keep": 1}
 
@@ -143,10 +143,11 @@ def draw(
 
 def time_odds(
     sde,        # IRSDE or DenoisingSDE
-    times:str,  # "uniform": None; "level": every noise level as likely as every other
+    times:str,  # "uniform": None; "level": every noise level as likely as every other; "start": T half of the time
 ):
     "The chances of the grid times"
     if times == "uniform": return None
+    if times == "start": return torch.cat([torch.ones(sde.schedule.n_steps - 1), torch.tensor([sde.schedule.n_steps - 1.0])])
     levels = torch.stack([torch.as_tensor(sde.std(t)) for t in range(1, sde.schedule.n_steps + 1)])
     return levels.diff(prepend=levels.new_zeros(1))
 
