@@ -3,9 +3,10 @@
     python .ci/ship.py RUN --data FOLDER [--name deraining]
 
 FOLDER is what the recipe's paths begin with; it is written as $DATA. Writes irsde/weights/NAME.safetensors (float16),
-data/runs/curve-NAME.csv and data/runs/recipe-NAME.json. A run that began from the weights that ship (--init NAME) follows theirs:
-what was kept of them gets a number, recipe-NAME-1.json and so on. Any other name than a task's, as deraining-cnn, is for comparison
-only: its weights go to data/weights/, outside the package.
+data/runs/curve-NAME.csv and data/runs/recipe-NAME.json. A run that began from the weights that ship (--init NAME, or
+--init RUN/model.safetensors where RUN made them) follows theirs: what was kept of them gets a number, recipe-NAME-1.json
+and so on. Any other name than a task's, as deraining-cnn, is for comparison only: its weights go to data/weights/, outside
+the package.
 """
 import argparse
 import csv
@@ -41,6 +42,17 @@ def keep(run, config, name):
     for made in config['made']: made['command'] = f"irsde {made['command'].partition('irsde ')[2]}"
     (ROOT/f'data/runs/recipe-{name}.json').write_text(json.dumps(config, indent=1) + '\n')
 
+def follows(init, name, data):
+    "Whether a run began from the weights that ship: by the task's name, or by the file of the run that they were made of"
+    if init is None or init == name: return init == name
+    shipped = ROOT/f'irsde/weights/{name}.safetensors'
+    return shipped.is_file() and checkpoint.load(shipped)[2]['recipe'] == before(masked(checkpoint.load(init)[2], data))['recipe']
+
+def before(about):
+    "What a run's file says of itself, as the weights that ship say it"
+    recipe = about['recipe']
+    return about | {'recipe': recipe | {'init': 'RUN-BEFORE/model.safetensors'}} if recipe.get('init') else about
+
 def earlier(name, about):
     "Make what is kept of the weights that ship now, from which this run began, the run before it; the recipes of all runs so far"
     old = checkpoint.load(ROOT/f'irsde/weights/{name}.safetensors')[2]
@@ -62,7 +74,7 @@ if __name__ == '__main__':
     about = masked(about, args.data)
     if 'solver' in about: about |= {k: getattr(TASKS[about['task']], k) for k in ('solver', 'steps')} # as the record has them by now
     about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
-    if config['about']['recipe'].get('init') == name:
+    if follows(config['about']['recipe'].get('init'), name, args.data):
         about['recipe']['init'] = config['about']['recipe']['init'] = 'RUN-BEFORE/model.safetensors'
         about['before'] = earlier(name, about)
     folder = ROOT/('irsde/weights' if name in TASKS else 'data/weights')
