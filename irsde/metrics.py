@@ -294,6 +294,8 @@ def record(
     seen = {"date": datetime.date.today().isoformat(), "commit": this_commit()}
     rows = [check_run({**seen, **as_row(s), **about}) for s in (scores if isinstance(scores, (list, tuple)) else [scores])]
     frame = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    whole = ["n_images", "steps", "seed"]
+    frame[whole] = frame[whole].convert_dtypes() # whole numbers stay whole beside a row that has none
     old = path.read_text(encoding="utf-8") if path.exists() else header
     if old.split("\n", 1)[0] != header: raise ValueError(f"{path} has other columns than a run: {header}")
     replace_file(path, old.rstrip("\n") + "\n" + frame.to_csv(index=False, header=False, lineterminator="\n"))
