@@ -9,6 +9,7 @@ __all__ = ['COLOURS', 'new_axes', 'to_numpy', 'plot_band', 'plot_paths', 'plot_d
 # %% ../nbs/16_plots.ipynb #091861f8
 import importlib
 import importlib.util
+import sys
 import time
 import zlib
 
@@ -116,8 +117,8 @@ def show_images(
 
 # %% ../nbs/16_plots.ipynb #2bda6684
 def live(): # Does somebody look on, with ipywidgets at hand?
-    from IPython import get_ipython
-    request = getattr(get_ipython(), "get_parent", dict)().get("content", {})
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None # whoever looks on has loaded it
+    request = getattr(shell, "get_parent", dict)().get("content", {})
     return request.get("allow_stdin", False) and importlib.util.find_spec("ipywidgets") is not None
 
 def play(
@@ -129,8 +130,8 @@ def play(
         widgets = importlib.import_module("ipywidgets")
         widgets.interact(draw, **controls(widgets))
         return None
-    from IPython.display import Markdown
-    return Markdown("*The sliders appear here when this cell is run in JupyterLab or Colab, with `ipywidgets` installed.*")
+    note = "*The sliders appear here when this cell is run in JupyterLab or Colab, with `ipywidgets` installed.*"
+    return sys.modules["IPython"].display.Markdown(note) if "IPython" in sys.modules else note
 
 # %% ../nbs/16_plots.ipynb #71dc0ebb
 def styled(
