@@ -178,6 +178,7 @@ class ConditionalNAFNet(nn.Module):
 # %% ../nbs/08_nafnet.ipynb #cb8f7749
 PRESETS = { # Name -> arguments of ConditionalNAFNet
     "paper": dict(width=64, enc=(1, 1, 1, 28), mid=1, dec=(1, 1, 1, 1)),
+    "deep": dict(width=64, enc=(2, 2), mid=1, dec=(2, 1), fold=2),
     "small": dict(width=64, enc=(1, 2), mid=1, dec=(1, 1), fold=2),
     "tiny": dict(width=32, enc=(1, 2), mid=1, dec=(1, 1), fold=2),
 }
