@@ -1,5 +1,5 @@
 """The site can be built, shown without Quarto: nbdev's own processing of every page runs; the configuration, the sidebar,
-titles, links, cross-references and pictures hold together; KaTeX can set every formula, and no LaTeX stands outside one."""
+titles, links, cross-references and pictures hold together; every figure has a text for those who cannot see it; KaTeX can set every formula, and no LaTeX stands outside one."""
 import json, os, re, shutil, subprocess, sys, tempfile
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 ROOT = Path(__file__).parents[1]
 CITED = re.compile(r'(?<![\w.])@([a-z]+\d{4}\w*)')
 LABEL = re.compile(r'\{[^{}\n]*?#([\w:.-]+)[^{}\n]*\}') # {#eq-name}, {#sec-name .class}
+OPTION = re.compile(r'^#\|\s*([\w-]+)\s*:\s*(.*?)\s*$', re.MULTILINE) # Quarto's of a code cell
 RAW_LATEX = re.compile(r'\\[A-Za-z]{2,}|\$')
 # Pandoc's rules, which Quarto follows: no space inside the dollars, no digit after them, no blank line between them
 MARKDOWN = MarkdownIt('commonmark').enable('table').disable('text_join').use(
@@ -29,6 +30,8 @@ class Page:
         self.name, nb = path.name, nbformat.read(path, as_version=4)
         self.meta = next((yaml.safe_load(o.source.strip().strip('-')) for o in nb.cells if o.cell_type == 'raw'), {})
         self.code = [o.source for o in nb.cells if o.cell_type == 'code']
+        self.figures = [dict(OPTION.findall(c.source)) for c in nb.cells if c.cell_type == 'code'
+                        if 'fig-cap' in c.source or any(k.startswith('image/') for o in c.outputs for k in o.get('data', {}))]
         outputs = [o.data for c in nb.cells if c.cell_type == 'code' for o in c.outputs if 'data' in o]
         self.texts = [o.source for o in nb.cells if o.cell_type == 'markdown']
         for data in outputs: # Quarto shows the first of these that an output has
@@ -100,6 +103,10 @@ def check_page(page, pages, site):
         elif other and fragment and fragment.lower() not in {o.lower() for o in other.anchors}: yield f'link to {url}: no such heading there'
     for name in page.references:
         if name not in page.anchors: yield f'reference @{name}, which this page does not define'
+    for figure in page.figures:
+        cap, alt = (figure.get(o, '').strip('"') for o in ('fig-cap', 'fig-alt'))
+        if not 60 <= len(alt) <= 300 or alt == cap:
+            yield f'figure {figure.get("label", cap[:60])}: fig-alt has {len(alt)} characters; say in 60 to 300 what the caption does not and the eye sees'
     for found, text in page.stray: yield f'"{found}" outside a formula, in: {text.strip()[:120]}'
 
 def check_citations(pages):

@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 NOTE = '<!-- Made from nbs/index.ipynb by `make readme`: edit that. -->\n'
 HIDDEN = re.compile(r'^#\|\s*(hide|include:\s*false)\b', re.MULTILINE)
 SILENT = re.compile(r'^#\|\s*echo:\s*false\b', re.MULTILINE)
+ALT = re.compile(r'^#\|\s*fig-alt:\s*"(.*)"', re.MULTILINE)
 RELATIVE = re.compile(r'(\]\(|(?:src|href)=")(?![a-z]+:|#|/)') # in nbs/; in the README, relative to the top
 
 def made(root=ROOT):
@@ -15,6 +16,8 @@ def made(root=ROOT):
     nb = nbformat.read(root/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [o for o in nb.cells if not HIDDEN.search(o.source)]
     nb.metadata.language_info = {'name': 'python'}
+    alts = iter([ALT.search(c.source)[1] for c in nb.cells if c.cell_type == 'code'
+                 if any(k.startswith('image/') for o in c.outputs for k in o.get('data', {}))])
     for cell in nb.cells:
         if cell.cell_type == 'markdown': cell.source = RELATIVE.sub(r'\1nbs/', cell.source)
         else:
@@ -24,6 +27,7 @@ def made(root=ROOT):
         if 'text/markdown' in output.get('data', {}): output.data['text/markdown'] = RELATIVE.sub(r'\1nbs/', output.data['text/markdown'])
     text, resources = MarkdownExporter().from_notebook_node(nb, {'unique_key': 'index', 'output_files_dir': 'nbs/images'})
     text = re.sub(r'\n```\s+```python\n', '\n\n', re.sub(r'\n{3,}', '\n\n', text)) # code that follows code is one block
+    text = re.sub(r'!\[(?:png|jpeg)\]', lambda _: f'![{next(alts)}]', text)
     pictures = {root/name: data for name,data in resources['outputs'].items()}
     return {root/'README.md': (NOTE + text.strip() + '\n').encode(), **pictures}
 

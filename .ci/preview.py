@@ -9,10 +9,9 @@ from pathlib import Path
 import nbformat, yaml
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
-from check_site import LABEL, ROOT, listed, process
+from check_site import LABEL, OPTION, ROOT, listed, process
 
 OUT = ROOT/'_preview'
-OPTION = re.compile(r'^#\|\s*([\w-]+):\s*(.*?)\s*$', re.MULTILINE)
 DISPLAY = re.compile(r'\$\$((?:(?!\$\$).)+?)\$\$\s*\{#(eq-[\w-]+)\}', re.DOTALL)
 REFERENCE = re.compile(r'(?<![\w.@/-])@((?:fig|eq|sec|tbl)-[\w-]*\w)')
 CITATION = re.compile(r'\[([^\]\[]*(?<![\w.])@[a-z]+\d{4}[^\]\[]*)\](?!\()') # [after @key1999, section 3; @other2000]
@@ -114,9 +113,10 @@ class Chapter:
             cell.source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.MULTILINE)
             if not cell.source.strip(): cell.metadata['preview']['echo'] = False
             if o.get('include') == 'false': cell.outputs = []
-            for output in cell.outputs: # an inline picture's alternative text is its caption
+            alt = o.get('fig-alt', '').strip('"') or re.sub(r'<[^>]*>', '', caption) or 'figure'
+            for output in cell.outputs:
                 if 'data' in output and any(k.startswith('image/') for k in output.data):
-                    for kind in [k for k in output.data if k.startswith('image/')]: output.setdefault('metadata', {}).setdefault(kind, {})['alt'] = re.sub(r'<[^>]*>', '', caption) or 'figure'
+                    for kind in [k for k in output.data if k.startswith('image/')]: output.setdefault('metadata', {}).setdefault(kind, {})['alt'] = alt
         site = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text(encoding='utf-8'))['website']['site-url'] + '/'
         exporter = HTMLExporter(raw_template=TEMPLATE, exclude_input_prompt=True, exclude_output_prompt=True)
         body, _ = exporter.from_notebook_node(self.nb)

@@ -652,14 +652,18 @@ def plot_curves(
     "Learning curves from the logs"
     import matplotlib.pyplot as plt
     if not isinstance(runs, dict): runs = {"": runs}
+    logs = {}
+    for label, path in runs.items():
+        path = Path(path, "log.csv") if Path(path).is_dir() else Path(path)
+        with open(path, newline="") as file: logs[label] = list(csv.DictReader(file))
+        for column in columns:
+            if not any(column in o for o in logs[label]):
+                raise ValueError(f"{path} has no column {column!r}: it has {', '.join(logs[label][0] if logs[label] else ())}")
     if axes is None:
         size = dict(figsize=(4.5 * len(columns), 3.2), dpi=90, layout="constrained", squeeze=False)
         axes = plt.subplots(1, len(columns), **size)[1][0]
-    for label, path in runs.items():
-        path = Path(path, "log.csv") if Path(path).is_dir() else Path(path)
-        with open(path, newline="") as file: rows = list(csv.DictReader(file))
+    for label, rows in logs.items():
         for ax, column in zip(np.atleast_1d(axes), columns):
-            if not any(column in o for o in rows): raise ValueError(f"{path} has no column {column!r}: it has {', '.join(rows[0] if rows else ())}")
             points = [(int(o["step"]), float(o[column])) for o in rows if o[column]]
             ax.plot(*zip(*points), label=label or None, marker="o" if len(points) < 12 else None, ms=3)
             ax.set(xlabel="step", ylabel=column.removeprefix("val_").replace("psnr", "PSNR (dB), held out"))
