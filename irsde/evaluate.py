@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'DEMO', 'Case', 'FromClean', 'check_options', 'FromPairs', 'evaluate', 'summed', 'row_of', 'input_row',
-           'keep_rows', 'race', 'evaluate_task', 'name_of', 'train_command', 'train_commands', 'evaluate_command',
-           'score_table', 'demo', 'installed', 'contact_sheet']
+           'keep_rows', 'race', 'evaluate_task', 'name_of', 'train_command', 'train_commands', 'repeats',
+           'evaluate_command', 'score_table', 'demo', 'installed', 'contact_sheet']
 
 # %% ../nbs/18_evaluate.ipynb #0612bb86
 import html
+import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -149,7 +151,7 @@ def row_of(
     restorer:Restorer,
     scores,          # Of `evaluate`
     test_set,        # Its name
-    solver=None, steps=None, seed=0, samples=1, # As `evaluate` was called
+    solver=None, steps=None, seed=0, samples=1, ensemble=1, # As `evaluate` was called
 )->dict:
     "A row of a table of runs"
     mean = scores.iloc[-1]
@@ -159,6 +161,7 @@ def row_of(
     if restorer.regresses: how = {"method": "CNN-baseline", "steps": 1}
     else: how |= {"solver": solver or restorer.default("solver"), "steps": steps or restorer.default("steps"), "seed": seed}
     if samples > 1: how["method"] += f", mean of {samples}"
+    if ensemble > 1: how["method"] += f", ensemble of {ensemble}"
     steps_before = sum(o["iterations"] for o in restorer.about.get("before", [])) # of the runs that this one began from
     budget = restorer.about.get("budget", "unknown") + (f", {steps_before + restorer.about.get('step', trained.get('iterations'))} steps" if trained else "")
     return {"task": restorer.task, "test_set": test_set, "budget": budget, **how, **kept, **scores.attrs}
@@ -207,7 +210,7 @@ def evaluate_task(
     measured=None, mask=None, sigma=None, blind=False, # Of `FromClean`
     device=None, protocol=None, lpips=True, progress=None, # Of the restorer, of `evaluate`
     seed=0,          # Of the degradations, and of the restorer
-    **options,       # Of the restorer's call: solver, steps, samples, tile
+    **options,       # Of the restorer's call: solver, steps, samples, tile, ensemble
 )->pd.DataFrame:     # As of `evaluate`
     "Score a task's weights on a folder"
     if (clean is None) == (pairs is None): raise ValueError("scoring takes clean pictures, or pairs of folders: one of the two")
@@ -222,7 +225,7 @@ def evaluate_task(
     def keep(case, restored): write_file(Path(out)/f"{case.name}.png", (restored.clamp(0, 1) * 255).round().byte().numpy())
     scores = evaluate(restorer, cases, protocol, lpips, progress, keep if out is not None else None, seed=seed, **options)
     test_set = test_set or name_of(clean if clean is not None else pairs[0])
-    how = {k: options.get(k) for k in ("solver", "steps")} | {"seed": seed, "samples": options.get("samples", 1)}
+    how = {k: options.get(k) for k in ("solver", "steps")} | {"seed": seed, "samples": options.get("samples", 1), "ensemble": options.get("ensemble", 1)}
     if csv is not None: keep_rows(csv, row_of(restorer, scores, test_set, **how), input_row(scores, restorer.task, test_set))
     return scores
 
@@ -248,6 +251,10 @@ def train_commands(
     "What to type to make the weights again, one run after another if they took several"
     return "\n".join(map(train_command, [*about.get("before", []), about["recipe"]]))
 
+def repeats(method)->dict: # Of a table of runs, "irsde, mean of 8": the options behind it, {"samples": 8}
+    words = {"mean of": "samples", "ensemble of": "ensemble"}
+    return {words[what]: int(n) for what, n in re.findall(r"(mean of|ensemble of) (\d+)", method)}
+
 def evaluate_command(
     row,      # Of a table of runs, a dictionary
     pictures, # What the command is told of its test set: "--pairs LQ GT", say
@@ -257,7 +264,7 @@ def evaluate_command(
     words = ["irsde evaluate", f"--task {row['task']}" if ships else "--weights RUN/model.safetensors", pictures]
     if isinstance(row["solver"], str): words.append(f"--solver {row['solver']} --steps {row['steps']:.0f}")
     if row["seed"] > 0: words.append(f"--seed {row['seed']:.0f}")
-    if "mean of" in row["method"]: words.append(f"--samples {row['method'].split()[-1]}")
+    words += [f"--{option} {n}" for option, n in repeats(row["method"]).items()]
     return " ".join(words)
 
 def score_table(
@@ -267,7 +274,7 @@ def score_table(
 ):              # A styled table
     "Our rows with the commands that make them, and published ones with their sources"
     def code(text): return f"<code>{html.escape(text)}</code>"
-    mine = [{**o, "method": o["method"].replace("irsde", "IR-SDE"), "calls": o["steps"],
+    mine = [{**o, "method": o["method"].replace("irsde", "IR-SDE"), "calls": o["steps"] * math.prod(repeats(o["method"]).values()),
              "command or source": code(evaluate_command(o, pictures[o["test_set"]]))} for o in rows.to_dict("records")]
     known = [] if known is None else known.to_dict("records")
     theirs = [{**o, "test_set": o["set"], "n_images": "all", "budget": "published", "command or source": o["source"]} for o in known]

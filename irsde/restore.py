@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['TOPS', 'SOFT', 'TILE', 'LARGE', 'ENDINGS', 'Picture', 'check_values', 'from_array', 'from_tensor', 'kept_info',
            'from_pil', 'swapped', 'from_path', 'as_pictures', 'tile_starts', 'tile_weights', 'multiple_of', 'Tiled',
-           'whole_number', 'Job', 'noise_level', 'as_mask', 'draws', 'with_noise', 'strips', 'InStrips', 'in_strips',
-           'out_of_memory', 'shares', 'pick_device', 'weights_path', 'Restorer', 'Samples', 'restore', 'png16', 'tiff',
-           'save_as', 'write_file', 'find_inputs', 'make_folder', 'mask_for', 'Entry', 'grouped', 'restored',
-           'restore_files']
+           'Ensemble', 'whole_number', 'Job', 'noise_level', 'as_mask', 'draws', 'with_noise', 'strips', 'InStrips',
+           'in_strips', 'out_of_memory', 'shares', 'pick_device', 'weights_path', 'Restorer', 'Samples', 'restore',
+           'png16', 'tiff', 'save_as', 'write_file', 'find_inputs', 'make_folder', 'mask_for', 'Entry', 'grouped',
+           'restored', 'restore_files']
 
 # %% ../nbs/15_restore.ipynb #2b82993e
+import itertools
 import math
 import os
 import re
@@ -257,6 +258,24 @@ class Tiled:
         for (a, b, c, d, w, v), one in zip(tiles, part.split(len(x))):
             noise[:, :, a:b, c:d].add_((w[:, None] * v).to(one) * one)
 
+class Ensemble:
+    "A model that is asked about the picture's mirrored and turned copies too; the mean of its answers, turned back"
+    def __init__(self,
+        model:Callable, # `model(x, mu, t) -> noise` for any h and w
+        copies=8,       # 2: the picture and its mirror image; 8: both in four directions
+    ):
+        if copies not in (2, 8): raise ValueError(f"an ensemble has 2 copies, the picture and its mirror image, or 8, both in four directions: got {copies!r}")
+        self.model, self.copies = model, copies
+
+    @torch.no_grad()
+    def __call__(self, x, mu, t):
+        noise = torch.zeros_like(x)
+        for turns, mirror in itertools.product(range(self.copies // 2), (False, True)):
+            def turn(o): return o.rot90(turns, (2, 3)).flip(3) if mirror else o.rot90(turns, (2, 3))
+            one = self.model(turn(x), turn(mu), t)
+            noise += (one.flip(3) if mirror else one).rot90(-turns, (2, 3)) / self.copies
+        return noise
+
 def whole_number(name, value, low=1): # A ValueError unless it is one
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
         raise ValueError(f"{name} is a whole number from {low}, not {value!r}")
@@ -450,23 +469,23 @@ class Restorer:
         if steps is not None: step_times(self.sde, steps) # refuses what is no number of steps
         return solver, min(steps or t_start, t_start)
 
-    def tiled(self, size, tile, overlap): # The model as it is asked for a picture of this size
+    def asked(self, size, tile, overlap, ensemble): # The model as it is asked for a picture of this size
         if tile is None: tile = TILE if math.prod(size) > LARGE else 0
-        if tile == 0 or max(size) <= tile:
-            return self.model
-        return Tiled(self.model, tile, overlap, 4 if self.device.type == "cuda" else 1)
+        model = self.model if ensemble == 1 else Ensemble(self.model, ensemble)
+        if tile == 0 or max(size) <= tile: return model
+        return Tiled(model, tile, overlap, 4 if self.device.type == "cuda" else 1, multiple_of(self.model))
 
     @torch.no_grad()
     def run(self,
         jobs:list,   # Jobs of one size and one time
         keys:list,   # Of the noise of each, tuples of whole numbers
-        solver=None, steps=None, tile=None, overlap=None, clamp_x0=(0, 1),
+        solver=None, steps=None, tile=None, overlap=None, clamp_x0=(0, 1), ensemble=1,
     )->list:         # (1 or 3, h, w) for each
         "Restore a batch"
         t, size = jobs[0].t_start, jobs[0].mu.shape[2:]
         solver, steps = self.plan(solver, steps, t)
         if t == 0: return [job.picture.colour for job in jobs]
-        model, draw = self.tiled(size, tile, overlap), draws(keys, [len(job.mu) for job in jobs])
+        model, draw = self.asked(size, tile, overlap, ensemble), draws(keys, [len(job.mu) for job in jobs])
         mu = (jobs[0].mu if len(jobs) == 1 else torch.cat([job.mu for job in jobs])).to(self.device)
         try:
             x_T = mu if self.regresses else self.sde.start(mu, draw(mu), t)
@@ -492,15 +511,17 @@ class Restorer:
         tile=None,       # Side of the network's tiles; 0: none; 512 for pictures above a megapixel if left out
         overlap=None,    # Of tiles; a quarter if left out
         clamp_x0=(0, 1), # Range of the clean image's estimates
+        ensemble=1,      # Copies that the network is asked about: 2 with the mirror image, 8 with the turned ones; as many times the calls
     ):                   # What `image` was; a path becomes a Pillow image, or an array if of 16-bit colour
         "Restore a picture"
-        return self.samples(image, samples, mask, sigma, solver, steps, seed, tile, overlap, clamp_x0).mean
+        return self.samples(image, samples, mask, sigma, solver, steps, seed, tile, overlap, clamp_x0, ensemble=ensemble).mean
 
     def samples(self,
         image,           # As above
         k=8,             # How many restorations
         mask=None, sigma=None, solver=None, steps=None, seed=0, tile=None, overlap=None, clamp_x0=(0, 1), # Likewise
         keep=False,      # Keep each of them?
+        ensemble=1,      # As above
     ):                   # Samples: mean, std, and all of them in a list
         "Restore a picture several times: mean, and standard deviation of each pixel"
         pictures, join = as_pictures(image)
@@ -509,7 +530,7 @@ class Restorer:
         means, maps, kept = [], [], []
         for i, (picture, mask) in enumerate(zip(pictures, masks)):
             job, each = self.job(picture, mask, sigma), []
-            mean, std = self.repeat(job, (seed, i), k, each.append if keep else None, solver=solver, steps=steps, tile=tile, overlap=overlap, clamp_x0=clamp_x0)
+            mean, std = self.repeat(job, (seed, i), k, each.append if keep else None, solver=solver, steps=steps, tile=tile, overlap=overlap, clamp_x0=clamp_x0, ensemble=ensemble)
             means.append(picture.back(mean, job.keep))
             maps.append(std)
             kept.append([picture.back(o, job.keep) for o in each])
@@ -551,7 +572,7 @@ def restore(
     image,        # Path, Pillow image, array (h, w[, c]), tensor (c, h, w) or (b, c, h, w)
     task_or_path, # A task whose weights ship, or a file of `checkpoint.save`
     device=None,  # A GPU if there is one
-    **options,    # As of a `Restorer`'s call: mask, sigma, solver, steps, seed, samples, tile, overlap, clamp_x0
+    **options,    # As of a `Restorer`'s call: mask, sigma, solver, steps, seed, samples, tile, overlap, clamp_x0, ensemble
 ):                # What `image` was
     "Restore one picture; for several, keep a `Restorer`, which loads the weights once"
     return Restorer.from_pretrained(task_or_path, device)(image, **options)
@@ -697,14 +718,15 @@ def restore_files(
     overwrite=False,    # Restore what has a result already?
     batch=None,         # Small pictures of one size at once; 8 on a GPU, 1 elsewhere
     progress=None,      # Called with (files done, files in all, path) after each
-    **options,          # solver, steps, tile, overlap, clamp_x0
+    **options,          # solver, steps, tile, overlap, clamp_x0, ensemble
 )->pd.DataFrame:        # A row a file: file, out, status (restored, skipped, failed), width, height, sigma, seconds, error
     "Restore every picture and write it under its own name to `out`"
-    known = ("solver", "steps", "tile", "overlap", "clamp_x0")
+    known = ("solver", "steps", "tile", "overlap", "clamp_x0", "ensemble")
     if wrong := set(options) - set(known): raise ValueError(f"unknown options {', '.join(sorted(wrong))}: known are {', '.join(known)}")
     batch = batch or (8 if restorer.device.type == "cuda" else 1)
     whole_number("samples", samples), whole_number("batch", batch)
     restorer.plan(options.get("solver"), options.get("steps"), restorer.sde.schedule.n_steps) # a bad option is not a bad file
+    if options.get("ensemble", 1) != 1: Ensemble(None, options["ensemble"])
     if isinstance(mask, (str, os.PathLike)) and not Path(mask).exists(): raise FileNotFoundError(f"there is no mask {mask}")
     paths, out, (rank, world) = find_inputs(inputs, out), make_folder(out), shares()
     paths, done = paths[rank::world], []
