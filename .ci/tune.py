@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from irsde import data
-from irsde.evaluate import FromClean, evaluate
+from irsde.evaluate import FromClean, evaluate, held_back
 from irsde.restore import Restorer
 from irsde.tasks import TASKS
 
@@ -23,8 +22,7 @@ MEASURED = {'deraining': 'rain-streaks', 'deblurring': 'blur-kernels.npz', 'inpa
 def tune(task, train):
     "Rows of one task"
     restorer = Restorer.from_pretrained(task, 'cpu')
-    files = [o for name in restorer.about['held_out'] for o in (train/'clean').glob(f'{name}.*')]
-    clean = {o.stem: data.centre(data.read_image(o), 256) for o in files}
+    clean = held_back(restorer, train/'clean')
     cases = FromClean(task, clean, seed=1, measured=train/MEASURED[task] if task in MEASURED else None)
     rows = [{'task': task, 'n_images': len(clean), 'solver': solver, 'steps': steps, **evaluate(restorer, cases, solver=solver, steps=steps).iloc[-1][
         ['input psnr', 'psnr', 'ssim', 'lpips']].astype(float).round(4)} for solver, steps in WAYS]
