@@ -22,11 +22,13 @@ from irsde.training import read_config
 
 ROOT = Path(__file__).parents[1]
 
-def masked(value, folder):
-    "The same values, with the folder written as $DATA"
-    if isinstance(value, str): return value.replace(str(folder), '$DATA')
-    if isinstance(value, dict): return {k: masked(o, folder) for k, o in value.items()}
-    return [masked(o, folder) for o in value] if isinstance(value, list) else value
+def masked(value, names):
+    "The same values, with names in place of this machine's folders: {folder: '$DATA'}"
+    if isinstance(value, str):
+        for folder, name in names.items(): value = value.replace(str(folder), name)
+        return value
+    if isinstance(value, dict): return {k: masked(o, names) for k, o in value.items()}
+    return [masked(o, names) for o in value] if isinstance(value, list) else value
 
 def thinned(rows, every=50):
     "Rows of a log: validations, and every so many steps"
@@ -42,11 +44,11 @@ def keep(run, config, name):
     for made in config['made']: made['command'] = f"irsde {made['command'].partition('irsde ')[2]}"
     (ROOT/f'data/runs/recipe-{name}.json').write_text(json.dumps(config, indent=1) + '\n')
 
-def follows(init, name, data):
-    "Whether a run began from the weights that ship: by the task's name, or by the file of the run that they were made of"
+def follows(init, name, names, about):
+    "Whether a run began from the weights that ship, by the task's name or by the file of the run that they were made of; or is that run"
     if init is None or init == name: return init == name
     shipped = ROOT/f'irsde/weights/{name}.safetensors'
-    return shipped.is_file() and checkpoint.load(shipped)[2]['recipe'] == before(masked(checkpoint.load(init)[2], data))['recipe']
+    return shipped.is_file() and checkpoint.load(shipped)[2]['recipe'] in (before(masked(checkpoint.load(init)[2], names))['recipe'], before(about)['recipe'])
 
 def before(about):
     "What a run's file says of itself, as the weights that ship say it"
@@ -67,14 +69,17 @@ if __name__ == '__main__':
     parser.add_argument('run', type=Path)
     parser.add_argument('--data', required=True)
     parser.add_argument('--name')
+    parser.add_argument('--also', nargs=2, action='append', default=[], metavar=('FOLDER', 'NAME'), help='another folder, and what to call it')
     args = parser.parse_args()
     model, sde, about = checkpoint.load(args.run/'model.safetensors')
-    name, config = args.name or about['task'], masked(read_config(args.run), args.data)
+    config, init = read_config(args.run), read_config(args.run)['about']['recipe'].get('init')
+    names = {args.data: '$DATA', **dict(args.also)}
+    name, config = args.name or about['task'], masked(config, {**({init: 'RUN-BEFORE/model.safetensors'} if init and init not in TASKS else {}), args.run: 'RUN', **names})
     if about.get('step') != config['settings']['iterations']: parser.error(f"{args.run} has done {about.get('step')} of {config['settings']['iterations']} steps: finish it first")
-    about = masked(about, args.data)
+    about = masked(about, names)
     if 'solver' in about: about |= {k: getattr(TASKS[about['task']], k) for k in ('solver', 'steps')} # as the record has them by now
     about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
-    if follows(config['about']['recipe'].get('init'), name, args.data):
+    if follows(init, name, names, about):
         about['recipe']['init'] = config['about']['recipe']['init'] = 'RUN-BEFORE/model.safetensors'
         about['before'] = earlier(name, about)
     folder = ROOT/('irsde/weights' if name in TASKS else 'data/weights')

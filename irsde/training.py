@@ -645,28 +645,32 @@ def stop_all(accelerator, signals, step): # Whether any process has got a signal
 
 # %% ../nbs/13_training.ipynb #1ef76485
 def plot_curves(
-    runs,               # A run's folder or its CSV; or a dictionary of them, with labels
+    runs,               # A run's folder or its CSV, or a list of them, each begun from the one before; or a dictionary of these, with labels
     columns=("loss",),  # A panel each
     axes=None,          # As many; new ones if left out
 ):                      # The axes
     "Learning curves from the logs"
     import matplotlib.pyplot as plt
     if not isinstance(runs, dict): runs = {"": runs}
-    logs = {}
-    for label, path in runs.items():
-        path = Path(path, "log.csv") if Path(path).is_dir() else Path(path)
-        with open(path, newline="") as file: logs[label] = list(csv.DictReader(file))
-        for column in columns:
-            if not any(column in o for o in logs[label]):
-                raise ValueError(f"{path} has no column {column!r}: it has {', '.join(logs[label][0] if logs[label] else ())}")
+    logs, joints = {label: [] for label in runs}, []
+    for label, paths in runs.items():
+        for path in paths if isinstance(paths, (list, tuple)) else [paths]: # end to end
+            path, before = Path(path, "log.csv") if Path(path).is_dir() else Path(path), logs[label][-1]["step"] if logs[label] else 0
+            with open(path, newline="") as file: rows = list(csv.DictReader(file))
+            for column in columns:
+                if not any(column in o for o in rows): raise ValueError(f"{path} has no column {column!r}: it has {', '.join(rows[0] if rows else ())}")
+            if before: joints.append(before)
+            logs[label] += [{**o, "step": int(o["step"]) + before} for o in rows]
     if axes is None:
         size = dict(figsize=(4.5 * len(columns), 3.2), dpi=90, layout="constrained", squeeze=False)
         axes = plt.subplots(1, len(columns), **size)[1][0]
     for label, rows in logs.items():
         for ax, column in zip(np.atleast_1d(axes), columns):
-            points = [(int(o["step"]), float(o[column])) for o in rows if o[column]]
-            ax.plot(*zip(*points), label=label or None, marker="o" if len(points) < 12 else None, ms=3)
+            points = [(o["step"], float(o[column])) for o in rows if o[column]]
+            ax.plot(*zip(*points), label=label or None, marker="o" if len(points) < 12 else None, ms=3, lw=1.5 if len(points) < 500 else 0.5)
+            if len(logs) == 1: # where one run ended and the next began
+                for step in joints: ax.axvline(step, color="0.8", lw=1, zorder=0)
             ax.set(xlabel="step", ylabel=column.removeprefix("val_").replace("psnr", "PSNR (dB), held out"))
             if column == "loss": ax.set_yscale("log")
-            if label: ax.legend(frameon=False)
+    if any(logs): ax.legend(frameon=False, **dict(loc="upper left", bbox_to_anchor=(1, 1)) if len(logs) > 3 else {})
     return axes
