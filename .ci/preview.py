@@ -100,7 +100,7 @@ class Chapter:
         self.bib = bib
         for cell in self.nb.cells:
             if cell.cell_type == 'markdown':
-                text = DISPLAY.sub(lambda m: f'\n\n<div id="{m[2]}">\n$${m[1]} \\tag{{{self.numbers[m[2]]}}}$$\n</div>\n\n', cell.source)
+                text = DISPLAY.sub(lambda m: f'\n\n<div id="{m[2]}">\n$${html.escape(m[1], quote=False)} \\tag{{{self.numbers[m[2]]}}}$$\n</div>\n\n', cell.source)
                 text = LABEL.sub('', re.sub(r'^(#+ .*?)\s*\{#([\w-]+)[^}]*\}\s*$', r'<a id="\2"></a>\n\n\1', text, flags=re.MULTILINE))
                 cell.source = self.refer(text)
                 continue

@@ -651,6 +651,7 @@ def plot_curves(
 ):                      # The axes
     "Learning curves from the logs"
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import EngFormatter
     if not isinstance(runs, dict): runs = {"": runs}
     logs, joints = {label: [] for label in runs}, []
     for label, paths in runs.items():
@@ -671,6 +672,7 @@ def plot_curves(
             if len(logs) == 1: # where one run ended and the next began
                 for step in joints: ax.axvline(step, color="0.8", lw=1, zorder=0)
             ax.set(xlabel="step", ylabel=column.removeprefix("val_").replace("psnr", "PSNR (dB), held out"))
+            ax.xaxis.set_major_formatter(EngFormatter(sep="")) # 20k for 20,000
             if column == "loss": ax.set_yscale("log")
     if any(logs): ax.legend(frameon=False, **dict(loc="upper left", bbox_to_anchor=(1, 1)) if len(logs) > 3 else {})
     return axes
