@@ -3,7 +3,7 @@
     python .ci/haze_pairs.py DATA OUT
 
 DATA holds train/pairs/dehazing/gt and train/haze-depth (depth maps that have the scenes' names). Writes OUT/lq/1400_1.png and so on,
-beta from 0.6 to 1.8 in white air, and OUT/gt/1400.png.
+beta from 0.6 to 1.8 in white air, and OUT/gt/1400.png. The recipes of the dehazing weights call OUT $HAZE.
 """
 import sys
 from pathlib import Path
