@@ -7,7 +7,8 @@ __all__ = ['PICTURES', 'PENS', 'KINDS', 'DEGRADATIONS', 'check_pictures', 'check
            'log_uniform', 'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks',
            'read_grey', 'stack', 'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur',
            'MotionBlur', 'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen', 'pen_paths',
-           'pen_mask', 'smooth_fill', 'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths', 'measured', 'Either']
+           'pen_mask', 'laplacian', 'relax', 'smooth_fill', 'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths',
+           'measured', 'Either']
 
 # %% ../nbs/09_degrade.ipynb #a70444ec
 import math
@@ -429,11 +430,28 @@ def pen_mask(
     return 1 - hole[..., margin:-margin, margin:-margin].float()
 
 # %% ../nbs/09_degrade.ipynb #6455272a
+def laplacian(image): # (..., h, w) -> (..., h - 2, w - 2): the four neighbours less four times the pixel
+    total = -4 * image[..., 1:-1, 1:-1]
+    for part in (image[..., :-2, 1:-1], image[..., 2:, 1:-1], image[..., 1:-1, :-2], image[..., 1:-1, 2:]): total += part
+    return total
+
+def relax(
+    image,  # (b, c, h, w)
+    known,  # The same shape: 1 stays
+    sweeps, # How often
+):
+    "Let the unknown pixels move towards a thin plate at rest"
+    for _ in range(sweeps):
+        force = laplacian(laplacian(F.pad(image, (2, 2, 2, 2), "replicate")))
+        image = torch.addcmul(image, 1 - known, force, value=-1/40) # stable below 1/32: no eigenvalue is above 64
+    return image
+
 def smooth_fill(
-    image, # (b, c, h, w)
-    keep,  # (b, 1, h, w): 1 = keep, 0 = hole
-)->Tensor: # (b, c, h, w); kept pixels as they are
-    "Holes filled from around, smoothly: each hidden pixel from the finest of the halved pictures in which something near it is known"
+    image,    # (b, c, h, w)
+    keep,     # (b, 1, h, w): 1 = keep, 0 = hole
+    sweeps=6, # On each level; 0: push and pull alone
+)->Tensor:    # (b, c, h, w); kept pixels as they are
+    "Holes filled from around, smoothly: each hidden pixel from the finest of the halved pictures in which something near it is known, then bent like a plate"
     keep = keep.to(image).expand(len(image), -1, -1, -1)
     known, level, levels = keep, image * keep, []
     while max(level.shape[2:]) > 1:
@@ -442,8 +460,10 @@ def smooth_fill(
         known = (share > 0).to(image)
         level = total / torch.where(share > 0, share, torch.ones_like(share))
     level = torch.where(known > 0, level, torch.full_like(level, 0.5)) # nothing is known at all
-    for finer, known in reversed(levels): level = torch.lerp(F.interpolate(level, size=finer.shape[2:], mode="bilinear", align_corners=False), finer, known)
-    return torch.where(keep > 0, image, level)
+    for finer, known in reversed(levels):
+        level = torch.lerp(F.interpolate(level, size=finer.shape[2:], mode="bilinear", align_corners=False), finer, known)
+        level = relax(level, known, sweeps)
+    return torch.where(keep > 0, image, level.clamp(0, 1))
 
 # %% ../nbs/09_degrade.ipynb #9b131c38
 KINDS = (*PENS, "box", "half", "expand")

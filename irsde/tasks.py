@@ -300,10 +300,10 @@ SUPER_RESOLUTION = Task("super-resolution", DEGRADATIONS["super-resolution"], la
 
 INPAINTING = Task("inpainting", replace(DEGRADATIONS["inpainting"], fill="smooth"), lam=30/255, protocol="inpainting", solver="posterior", steps=3, p=2,
     **budgets(irsde_paper(30/255, why={"degradation": "published: white holes"}, degradation=DEGRADATIONS["inpainting"]),
-        quick(3250, "judgement: a quarter of an hour or so", crop=128, batch=4,
-            why_crop="judgement: half of the masks' side; trials.csv has half-picture holes, which 64 did not learn; why, below", why_batch="judgement: larger crops, fewer of them",
-            arguments=dict(width=32, enc=(1, 1, 1), mid=2, dec=(1, 1, 1)),
-            why_arguments="judgement: deeper and thinner, to see across a hole; how far, below"),
+        quick(3250, "judgement: twenty minutes or so", crop=256, batch=8,
+            why_crop="judgement: the masks' side; trials.csv has half-picture holes, which 64 did not learn; why, below",
+            arguments=dict(width=32, enc=(1, 1, 1), mid=2, dec=(1, 1, 1), fold=4),
+            why_arguments="judgement: deeper, thinner and at a quarter of the resolution, to see across a hole; how far, below"),
         smoke(64, why_crop="judgement: a hole must fit"),
         refusion_paper(degradation=DEGRADATIONS["inpainting"])),
     reasons={
