@@ -6,9 +6,9 @@
 __all__ = ['PICTURES', 'PENS', 'KINDS', 'DEGRADATIONS', 'check_pictures', 'check_range', 'check_material', 'rand', 'uniform',
            'log_uniform', 'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks',
            'read_grey', 'stack', 'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur',
-           'MotionBlur', 'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen', 'pen_paths',
-           'pen_mask', 'laplacian', 'relax', 'smooth_fill', 'Holes', 'load_masks', 'depth_field', 'Haze', 'load_depths',
-           'measured', 'Either']
+           'MotionBlur', 'corners', 'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen',
+           'pen_paths', 'pen_mask', 'laplacian', 'relax', 'smooth_fill', 'Holes', 'load_masks', 'depth_field', 'Haze',
+           'load_depths', 'measured', 'Either']
 
 # %% ../nbs/09_degrade.ipynb #a70444ec
 import math
@@ -239,11 +239,13 @@ def shake(
     length,         # (b,) extent of the path in pixels
     generator=None, # torch.Generator
     n=96,           # Points of the path
+    force=2.0,      # What bends the path, a number or (b,): 0 draws straight lines
 )->Tensor:          # (b, n, 2) displacements (y, x) whose mean is zero
     "A hand's path: the velocity is a Brownian motion with a random start"
     b = len(length)
-    start, force = (rand((b, m, 2), generator, length, normal=True) for m in (1, n))
-    path = (start + 2 * force.cumsum(1) / n**0.5).cumsum(1)
+    start, forces = (rand((b, m, 2), generator, length, normal=True) for m in (1, n))
+    force = torch.as_tensor(force, device=length.device).reshape(-1, 1, 1)
+    path = (start + force * forces.cumsum(1) / n**0.5).cumsum(1)
     path = path - path.mean(1, keepdim=True)
     radius = path.norm(dim=-1).amax(1).clamp(min=1e-6)
     return path * (length / 2 / radius)[:, None, None]
@@ -278,27 +280,54 @@ class MotionBlur:
     "mu = kernel * x0, a camera shake"
     length:float|tuple=(5, 31) # Extent of the random path in pixels; 0 is no blur
     kernels:list|None=field(default=None, repr=False, compare=False) # Measured (k, k) kernels instead; turned at random
+    force:float|tuple=2.0      # What bends the path; 0: straight
+    vary:float|tuple=0.0       # Share by which the picture's corners move on paths of their own; 0: one path for all
+    gamma:float|tuple=1.0      # Of the camera, whose light adds up: value = light^(1/gamma)
 
     def __post_init__(self):
-        check_range("length", self.length, high=1000)
-        if self.kernels is not None: check_kernels(self.kernels)
+        for name, high in (("length", 1000), ("force", 1000), ("vary", 1), ("gamma", 10)): check_range(name, getattr(self, name), high=high)
+        if check_range("gamma", self.gamma)[0] == 0: raise ValueError("gamma is above 0, got 0: 1 blurs the values themselves")
+        if self.kernels is not None:
+            check_kernels(self.kernels)
+            if check_range("vary", self.vary)[1]: raise ValueError(f"measured kernels have no paths that could vary: got vary = {self.vary}")
+
+    def drawn(self, name, b, generator): # (b,) values of a field; nothing is drawn where there is no choice
+        lo, hi = check_range(name, getattr(self, name))
+        return uniform((lo, hi), (b,), generator) if lo < hi or name == "length" else torch.full((b,), lo)
 
     def kernel(self,
         b,              # How many
         generator=None, # torch.Generator
-    )->Tensor:          # (b, k, k)
+    )->Tensor:          # (b, k, k); with `vary` (b, 4, k, k), for the corners: top left, top right, bottom left, bottom right
         "Random kernels of one size"
         if self.kernels is None:
-            limits = check_range("length", self.length)
-            return splat(shake(uniform(limits, (b,), generator), generator), math.ceil(limits[1] / 2))
+            length, force = (self.drawn(name, b, generator) for name in ("length", "force"))
+            path, half = shake(length, generator, force=force), math.ceil(check_range("length", self.length)[1] / 2)
+            if check_range("vary", self.vary)[1] == 0: return splat(path, half)
+            vary = self.drawn("vary", b, generator)[:, None, None, None]
+            own = shake(length.repeat_interleave(4), generator, force=force.repeat_interleave(4)).unflatten(0, (b, 4))
+            return splat(torch.lerp(path[:, None], own, vary).flatten(0, 1), half).unflatten(0, (b, 4))
         chosen, turns = pick(self.kernels, b, generator), (8 * rand((b,), generator)).int().tolist()
         chosen = [(k.mT if turn > 3 else k).rot90(turn % 4) for k, turn in zip(chosen, turns)]
         most = max(len(k) for k in chosen)
         return torch.stack([F.pad(k, [(most - len(k)) // 2] * 4) for k in chosen])
 
     def __call__(self, clean, generator=None):
-        b, *_ = check_pictures(clean)
-        return blur(clean, self.kernel(b, generator).to(full(clean))).clamp(0, 1).to(clean.dtype)
+        b, _, *size = check_pictures(clean)
+        kernel = self.kernel(b, generator).to(full(clean))
+        gamma = self.drawn("gamma", b, generator).to(kernel)[:, None, None, None]
+        light = full(clean).clamp(0, 1) ** gamma
+        if kernel.ndim == 3: mixed = blur(light, kernel)
+        else: mixed = sum(share * blur(light, k) for share, k in zip(corners(size, kernel), kernel.unbind(1)))
+        return (mixed.clamp(0, 1) ** (1 / gamma)).to(clean.dtype)
+
+def corners(
+    size, # (h, w)
+    like, # A tensor of the type and device wanted
+):        # (4, h, w), sum 1: how much each corner counts at a pixel
+    "Bilinear weights: top left, top right, bottom left, bottom right"
+    y, x = (torch.linspace(0, 1, n).to(like) for n in size)
+    return torch.stack([torch.outer(a, b) for a in (1 - y, y) for b in (1 - x, x)])
 
 # %% ../nbs/09_degrade.ipynb #cfec6493
 def check_kernels(
