@@ -81,8 +81,9 @@ def card():
         for name in (*sorted(o.stem.partition('-')[2] for o in (ROOT/'data'/'runs').glob(f'recipe-{task}-[0-9].json')), task):
             if not (ROOT/'data'/'runs'/f'recipe-{name}.json').is_file(): continue
             recipe, log = json.loads((ROOT/'data'/'runs'/f'recipe-{name}.json').read_text()), pd.read_csv(ROOT/'data'/'runs'/f'curve-{name}.csv')
-            made, steps[task] = recipe['made'][-1], steps.get(task, 0) + recipe['settings']['iterations']
-            parts.append(f"{recipe['settings']['iterations']:,} steps of {recipe['settings']['batch']} squares, running mean of the weights; {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a {made['device'].upper()} that had other work, {made['precision']}, torch {made['torch']}, {made['date']}.\n")
+            made, done = recipe['made'][-1], recipe['about']['recipe'].get('stopped') or recipe['settings']['iterations']
+            steps[task] = steps.get(task, 0) + done
+            parts.append(f"{done:,} steps of {recipe['settings']['batch']} squares, running mean of the weights; {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a {made['device'].upper()} that had other work, {made['precision']}, torch {made['torch']}, {made['date']}.\n")
         parts.append(f"```sh\n{train_commands(about[task])}\n```\n")
     filling = ', '.join(f'{o.psnr:.2f} / {o.lpips:.3f} on {o.test_set}' for o in pd.read_csv(ROOT/'data'/'runs'/'inpainting-filling.csv').itertuples())
     parts.append(LIMITS.format(filling=filling, steps=f"{min(steps.values()):,} to {max(steps.values()):,}") if steps else '')

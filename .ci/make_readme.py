@@ -16,8 +16,10 @@ def made(root=ROOT):
     nb = nbformat.read(root/'nbs'/'index.ipynb', as_version=4)
     nb.cells = [o for o in nb.cells if not HIDDEN.search(o.source)]
     nb.metadata.language_info = {'name': 'python'}
-    alts = iter([ALT.search(c.source)[1] for c in nb.cells if c.cell_type == 'code'
-                 if any(k.startswith('image/') for o in c.outputs for k in o.get('data', {}))])
+    shown = [c for c in nb.cells if c.cell_type == 'code' and any(k.startswith('image/') for o in c.outputs for k in o.get('data', {}))]
+    for cell in shown:
+        if not ALT.search(cell.source): sys.exit(f'nbs/index.ipynb: a cell shows a picture without a "#| fig-alt: ..." line: {cell.source[:60]!r}')
+    alts = iter([ALT.search(c.source)[1] for c in shown])
     for cell in nb.cells:
         if cell.cell_type == 'markdown': cell.source = RELATIVE.sub(r'\1nbs/', cell.source)
         else:

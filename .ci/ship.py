@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -41,14 +42,16 @@ def keep(run, config, name):
         writer = csv.DictWriter(file, rows[0], lineterminator='\n')
         writer.writeheader()
         writer.writerows(thinned(rows))
-    for made in config['made']: made['command'] = f"irsde {made['command'].partition('irsde ')[2]}"
+    for made in config['made']: made['command'] = re.sub(r'^\S+', 'irsde', made['command'])
     (ROOT/f'data/runs/recipe-{name}.json').write_text(json.dumps(config, indent=1) + '\n')
 
 def follows(init, name, names, about):
     "Whether a run began from the weights that ship, by the task's name or by the file of the run that they were made of; or is that run"
     if init is None or init == name: return init == name
     shipped = ROOT/f'irsde/weights/{name}.safetensors'
-    return shipped.is_file() and checkpoint.load(shipped)[2]['recipe'] in (before(masked(checkpoint.load(init)[2], names))['recipe'], before(about)['recipe'])
+    if not shipped.is_file(): return False
+    ships = {k: o for k, o in checkpoint.load(shipped)[2]['recipe'].items() if k != 'stopped'}
+    return ships in (before(masked(checkpoint.load(init)[2], names))['recipe'], before(about)['recipe'])
 
 def before(about):
     "What a run's file says of itself, as the weights that ship say it"
@@ -70,13 +73,18 @@ if __name__ == '__main__':
     parser.add_argument('--data', required=True)
     parser.add_argument('--name')
     parser.add_argument('--also', nargs=2, action='append', default=[], metavar=('FOLDER', 'NAME'), help='another folder, and what to call it')
+    parser.add_argument('--stopped', action='store_true', help='the run was stopped before its last step, and is to be shipped as it is')
+    parser.add_argument('--seen', action='append', default=[], metavar='PICTURE', help='held out by this run, but not by the runs before it')
     args = parser.parse_args()
     model, sde, about = checkpoint.load(args.run/'model.safetensors')
     config, init = read_config(args.run), read_config(args.run)['about']['recipe'].get('init')
     names = {args.data: '$DATA', **dict(args.also)}
     name, config = args.name or about['task'], masked(config, {**({init: 'RUN-BEFORE/model.safetensors'} if init and init not in TASKS else {}), args.run: 'RUN', **names})
-    if about.get('step') != config['settings']['iterations']: parser.error(f"{args.run} has done {about.get('step')} of {config['settings']['iterations']} steps: finish it first")
     about = masked(about, names)
+    about['held_out'] = [o for o in about.get('held_out', []) if o not in args.seen]
+    if about.get('step') != config['settings']['iterations']:
+        if not args.stopped: parser.error(f"{args.run} has done {about.get('step')} of {config['settings']['iterations']} steps: finish it first, or say --stopped")
+        about['recipe']['stopped'] = config['about']['recipe']['stopped'] = about['step']
     if 'solver' in about: about |= {k: getattr(TASKS[about['task']], k) for k in ('solver', 'steps')} # as the record has them by now
     about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
     if follows(init, name, names, about):

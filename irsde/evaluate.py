@@ -172,7 +172,7 @@ def row_of(
     else: how |= {"solver": solver or restorer.default("solver"), "steps": steps or restorer.default("steps"), "seed": seed}
     if samples > 1: how["method"] += f", mean of {samples}"
     if ensemble > 1: how["method"] += f", ensemble of {ensemble}"
-    steps_before = sum(o["iterations"] for o in restorer.about.get("before", [])) # of the runs that this one began from
+    steps_before = sum(o.get("stopped") or o["iterations"] for o in restorer.about.get("before", [])) # of the runs that this one began from
     budget = restorer.about.get("budget", "unknown") + (f", {steps_before + restorer.about.get('step', trained.get('iterations'))} steps" if trained else "")
     return {"task": restorer.task, "test_set": test_set, "budget": budget, **how, **kept, **scores.attrs}
 
@@ -250,10 +250,10 @@ def train_command(
     "What to type for a run with this recipe"
     words, short = ["irsde train --out RUN"], {"iterations": "iters"}
     for key, value in recipe.items():
-        if value in (None, []) or value is False or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse"), ("measured_share", 0.5)): continue
+        if key == "stopped" or value in (None, []) or value is False or (key, value) in (("budget", "quick"), ("seed", 0), ("alpha", "refuse"), ("measured_share", 0.5)): continue
         parts = [] if value is True else [str(o) for o in (value if isinstance(value, (list, tuple)) else [value])]
         words.append(" ".join([f"--{short.get(key, key).replace('_', '-')}", *(f'"{o}"' if "*" in o else o for o in parts)]))
-    return " \\\n    ".join(words)
+    return (f"# stopped after step {recipe['stopped']}\n" if recipe.get("stopped") else "") + " \\\n    ".join(words)
 
 def train_commands(
     about:dict, # What a file of weights says of itself
