@@ -481,6 +481,7 @@ def smooth_fill(
     sweeps=6, # On each level; 0: push and pull alone
 )->Tensor:    # (b, c, h, w); kept pixels as they are
     "Holes filled from around, smoothly: each hidden pixel from the finest of the halved pictures in which something near it is known, then bent like a plate"
+    if image.shape[1] > 1: return torch.cat([smooth_fill(o, keep, sweeps) for o in image.split(1, 1)], 1) # a third of the memory
     keep = keep.to(image).expand(len(image), -1, -1, -1)
     known, level, levels = keep, image * keep, []
     while max(level.shape[2:]) > 1:
