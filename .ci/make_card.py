@@ -43,8 +43,8 @@ LIMITS = """
 - Inpainting: large holes are harder than thin ones: little is known of their middle. Faces make a third of
   its training pictures: it may put a likeness of one where there was another. Do not use it to identify anybody.
 - Dehazing: trained on indoor depths and white airlight; `$HAZE` above is the folder that `.ci/haze_pairs.py $DATA $HAZE` makes, rooms under ten
-  densities of haze. Outdoor haze, coloured light and night are outside of what it has seen. Of several trainings this one was kept because it
-  scored best on the ten test pictures, so its number on them is a little flattered.
+  densities of haze. Outdoor haze, coloured light and night are outside of what it has seen. Of several trainings this one was chosen with
+  the ten test pictures in sight, so its number on them is a little flattered.
 - What is restored is a guess that looks right. It is no evidence of what was there; `--samples` shows where the guesses differ.
 """
 
