@@ -1,4 +1,4 @@
-"""Score solvers and numbers of calls on pictures that training held back, for the defaults in chapter 12: data/runs/tune.csv.
+"""Score solvers, numbers of calls and ensembles on pictures that training held back, for the defaults in chapter 12: data/runs/tune.csv.
 
     python .ci/tune.py --data FOLDER [TASK ...]
 
@@ -16,7 +16,8 @@ from irsde.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT/'data'/'runs'/'tune.csv'
-WAYS = [*(('exp-ode-2', n) for n in (1, 2, 3, 5)), *(('posterior', n) for n in (3, 5, 10))]
+WAYS = [*(('exp-ode-2', n, 1) for n in (1, 2, 3, 5)), *(('posterior', n, 1) for n in (3, 5, 10)),
+        *(('exp-ode-2', n, 2) for n in (1, 2)), ('posterior', 3, 2)] # solver, steps, copies: the last three ask about the mirror image too
 MEASURED = {'deraining': 'rain-streaks', 'deblurring': 'blur-kernels.npz', 'inpainting': 'masks/thin', 'dehazing': 'haze-depth'}
 
 def tune(task, train):
@@ -24,8 +25,9 @@ def tune(task, train):
     restorer = Restorer.from_pretrained(task, 'cpu')
     clean = held_back(restorer, train/'clean')
     cases = FromClean(task, clean, seed=1, measured=train/MEASURED[task] if task in MEASURED else None)
-    rows = [{'task': task, 'n_images': len(clean), 'solver': solver, 'steps': steps, **evaluate(restorer, cases, solver=solver, steps=steps).iloc[-1][
-        ['input psnr', 'psnr', 'ssim', 'lpips']].astype(float).round(4)} for solver, steps in WAYS]
+    rows = [{'task': task, 'n_images': len(clean), 'solver': solver, 'steps': steps, 'ensemble': ensemble,
+             **evaluate(restorer, cases, solver=solver, steps=steps, ensemble=ensemble).iloc[-1][['input psnr', 'psnr', 'ssim', 'lpips']].astype(float).round(4)}
+            for solver, steps, ensemble in WAYS]
     return pd.DataFrame(rows)
 
 if __name__ == '__main__':

@@ -293,7 +293,7 @@ class MotionBlur:
 
     def drawn(self, name, b, generator): # (b,) values of a field; nothing is drawn where there is no choice
         lo, hi = check_range(name, getattr(self, name))
-        return uniform((lo, hi), (b,), generator) if lo < hi or name == "length" else torch.full((b,), lo)
+        return uniform((lo, hi), (b,), generator) if lo < hi else torch.full((b,), lo)
 
     def kernel(self,
         b,              # How many
@@ -301,8 +301,10 @@ class MotionBlur:
     )->Tensor:          # (b, k, k); with `vary` (b, 4, k, k), for the corners: top left, top right, bottom left, bottom right
         "Random kernels of one size"
         if self.kernels is None:
-            length, force = (self.drawn(name, b, generator) for name in ("length", "force"))
-            path, half = shake(length, generator, force=force), math.ceil(check_range("length", self.length)[1] / 2)
+            limits = check_range("length", self.length)
+            length, half = uniform(limits, (b,), generator), math.ceil(limits[1] / 2)
+            force = self.drawn("force", b, generator)
+            path = shake(length, generator, force=force)
             if check_range("vary", self.vary)[1] == 0: return splat(path, half)
             vary = self.drawn("vary", b, generator)[:, None, None, None]
             own = shake(length.repeat_interleave(4), generator, force=force.repeat_interleave(4)).unflatten(0, (b, 4))
@@ -476,10 +478,10 @@ def relax(
     return image
 
 def smooth_fill(
-    image,    # (b, c, h, w)
-    keep,     # (b, 1, h, w): 1 = keep, 0 = hole
-    sweeps=6, # On each level; 0: push and pull alone
-)->Tensor:    # (b, c, h, w); kept pixels as they are
+    image,     # (b, c, h, w)
+    keep,      # (b, 1, h, w): 1 = keep, 0 = hole
+    sweeps=20, # On each level; 0: push and pull alone
+)->Tensor:     # (b, c, h, w); kept pixels as they are
     "Holes filled from around, smoothly: each hidden pixel from the finest of the halved pictures in which something near it is known, then bent like a plate"
     if image.shape[1] > 1: return torch.cat([smooth_fill(o, keep, sweeps) for o in image.split(1, 1)], 1) # a third of the memory
     keep = keep.to(image).expand(len(image), -1, -1, -1)
