@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from irsde.checkpoint import describe, load
-from irsde.evaluate import train_commands
+from irsde.evaluate import train_commands, usual
 from irsde.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -53,11 +53,12 @@ def numbers(scores, task, about):
     mine = scores[scores['task'] == task]
     for name, rows in mine.groupby('test_set', sort=False):
         given = rows[rows['method'] == 'input'].iloc[-1]
-        ours = rows[(rows['method'] == 'irsde') & (rows['solver'] == about['solver']) & (rows['steps'] == about['steps'])]
+        copies = about.get('ensemble', 1)
+        ours = usual(rows, about['solver'], about['steps'], copies)
         if ours.empty: continue
         o = ours.iloc[-1]
         yield (f"| {task} | {name} | {o.n_images:.0f} | {given.psnr:.2f} / {given.ssim:.3f} / {given.lpips:.3f} | "
-               f"{o.psnr:.2f} / {o.ssim:.3f} / {o.lpips:.3f} | {o.solver}, {o.steps:.0f} | {o.protocol} |")
+               f"{o.psnr:.2f} / {o.ssim:.3f} / {o.lpips:.3f} | {o.solver}, {o.steps:.0f}{f' × {copies} copies' * (copies > 1)} | {o.protocol} |")
 
 def card():
     "The text"

@@ -269,7 +269,7 @@ def train_task(
     functions = {"noise": losses.noise_matching_loss, "likelihood": losses.max_likelihood_loss, "clean": predict.clean_matching_loss,
                  "regression": predict.regression_loss}
     if values["loss"] not in functions: raise ValueError(f"unknown loss {values['loss']!r}: known are {', '.join(functions)}")
-    keep = {k: values[k] for k in ("budget", "protocol", "solver", "steps")}
+    keep = {k: values[k] for k in ("budget", "protocol", "solver", "steps", "ensemble")}
     keep |= {k: getattr(synthetic, k) for k in ("factor", "upscale", "fill") if hasattr(synthetic, k)} # to restore with
     if values["network"] == "nafnet": keep["pool"] = 2 * values["crop"] # channel attention sees about as much as it was trained on
     model = training.make_model(sde, values["network"], arguments, values["prediction"], seed)
@@ -360,7 +360,7 @@ def train_verb(out, config, resume, workers, tensorboard, compile, cpu, **given)
 @click.option("--sigma", type=NoiseLevel(), help="Of denoising: the noise level. [default: estimated]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option("--bf16", is_flag=True, help="Run the network in bfloat16.")
-@click.option("--ensemble", type=int, help="Ask about the mirror image too (2), or that and all turned copies (8), and take the mean.")
+@click.option("--ensemble", type=int, help="Ask about the mirror image too (2), or that and all turned copies (8). [default: the weights' own, or 1 with --solver or --steps]")
 @click.option("--overwrite", is_flag=True, help="Restore what has a result already.")
 def restore_verb(inputs, out, task, weights, device, bf16, **how):
     "Restore INPUTS, files or folders; print the paths written."
@@ -390,7 +390,7 @@ def restore_verb(inputs, out, task, weights, device, bf16, **how):
 @click.option("--solver", help="irsde solvers lists them. [default: the weights' own]")
 @click.option("--steps", type=click.IntRange(1), help="Network calls at most. [default: the weights' own]")
 @click.option("--samples", type=click.IntRange(1), help="Score the mean of so many restorations.")
-@click.option("--ensemble", type=int, help="Copies that the network is asked about: 2 with the mirror image, 8 with the turned ones.")
+@click.option("--ensemble", type=int, help="Copies that each call asks about: 2 with the mirror image, 8 with the turned ones. [default: the weights' own, or 1 with --solver or --steps]")
 @click.option("--seed", default=0, show_default=True, help="Of the degradations and of the restoration.")
 @click.option("--sigma", type=NoiseLevel(), help="Of denoising: the noise level. [default: 25/255]")
 @click.option("--blind", is_flag=True, help="Of denoising: let the level be estimated.")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'DEMO', 'Case', 'FromClean', 'check_options', 'FromPairs', 'evaluate', 'summed', 'held_back', 'row_of',
-           'input_row', 'keep_rows', 'race', 'evaluate_task', 'name_of', 'train_command', 'train_commands', 'repeats',
-           'evaluate_command', 'score_table', 'demo', 'installed', 'contact_sheet']
+           'input_row', 'keep_rows', 'usual', 'race', 'evaluate_task', 'name_of', 'train_command', 'train_commands',
+           'repeats', 'evaluate_command', 'score_table', 'demo', 'installed', 'contact_sheet']
 
 # %% ../nbs/18_evaluate.ipynb #0612bb86
 import html
@@ -161,7 +161,7 @@ def row_of(
     restorer:Restorer,
     scores,          # Of `evaluate`
     test_set,        # Its name
-    solver=None, steps=None, seed=0, samples=1, ensemble=1, # As `evaluate` was called
+    solver=None, steps=None, seed=0, samples=1, ensemble=None, # As `evaluate` was called
 )->dict:
     "A row of a table of runs"
     mean = scores.iloc[-1]
@@ -171,6 +171,7 @@ def row_of(
     if restorer.regresses: how = {"method": "CNN-baseline", "steps": 1}
     else: how |= {"solver": solver or restorer.default("solver"), "steps": steps or restorer.default("steps"), "seed": seed}
     if samples > 1: how["method"] += f", mean of {samples}"
+    ensemble = restorer.copies(solver, steps, ensemble)
     if ensemble > 1: how["method"] += f", ensemble of {ensemble}"
     steps_before = sum(o.get("stopped") or o["iterations"] for o in restorer.about.get("before", [])) # of the runs that this one began from
     budget = restorer.about.get("budget", "unknown") + (f", {steps_before + restorer.about.get('step', trained.get('iterations'))} steps" if trained else "")
@@ -189,23 +190,33 @@ def keep_rows(
     same = (known["method"] == "input") & (known["test_set"] == given["test_set"]) & (known["protocol"] == given["protocol"]) & (known["task"] == given["task"])
     metrics.record(path, [restored] if same.any() else [given, restored])
 
+# %% ../nbs/18_evaluate.ipynb #c7ba7802
+def usual(
+    rows,       # Of a table of runs, a DataFrame
+    solver, steps, ensemble=1, # Of a record, or of what a file of weights says of itself
+):              # The rows that these settings made, one for each test set
+    "Our rows with the weights' own settings"
+    method = "irsde" + (f", ensemble of {ensemble}" if ensemble > 1 else "")
+    return rows[(rows["method"] == method) & (rows["solver"] == solver) & (rows["steps"] == steps)]
+
 # %% ../nbs/18_evaluate.ipynb #57118679
 def race(
     restorer:Restorer,
     cases,            # As for `evaluate`
-    ways,             # [(solver, steps)]
+    ways,             # [(solver, steps)], or [(solver, steps, ensemble)]
     repeats=1,        # Turns of each way on each picture
     clock=time.perf_counter,
     **options,        # Of `evaluate`
-)->pd.DataFrame:      # solver, steps, psnr, ssim, lpips, seconds
+)->pd.DataFrame:      # solver, steps, ensemble, psnr, ssim, lpips, seconds
     "Quality against seconds, with the same weights"
-    frames = {way: [] for way in ways}
+    names = ("solver", "steps", "ensemble")
+    frames = {(*way, 1)[:3]: [] for way in ways}
     for turn in range(repeats):
-        for way in ways: frames[way].append(evaluate(restorer, cases, solver=way[0], steps=way[1], **options))
+        for way, found in frames.items(): found.append(evaluate(restorer, cases, **dict(zip(names, way)), **options))
     rows = []
-    for (solver, steps), found in frames.items():
+    for way, found in frames.items():
         seconds = np.mean(np.min([o["seconds"].iloc[:-1] for o in found], 0))
-        rows.append({"solver": solver, "steps": steps, **found[0].iloc[-1][SCORES], "seconds": seconds})
+        rows.append({**dict(zip(names, way)), **found[0].iloc[-1][SCORES], "seconds": seconds})
     return pd.DataFrame(rows)
 
 # %% ../nbs/18_evaluate.ipynb #ae3f1b12
@@ -235,7 +246,7 @@ def evaluate_task(
     def keep(case, restored): write_file(Path(out)/f"{case.name}.png", (restored.clamp(0, 1) * 255).round().byte().numpy())
     scores = evaluate(restorer, cases, protocol, lpips, progress, keep if out is not None else None, seed=seed, **options)
     test_set = test_set or name_of(clean if clean is not None else pairs[0])
-    how = {k: options.get(k) for k in ("solver", "steps")} | {"seed": seed, "samples": options.get("samples", 1), "ensemble": options.get("ensemble", 1)}
+    how = {k: options.get(k) for k in ("solver", "steps", "ensemble")} | {"seed": seed, "samples": options.get("samples", 1)}
     if csv is not None: keep_rows(csv, row_of(restorer, scores, test_set, **how), input_row(scores, restorer.task, test_set))
     return scores
 
@@ -320,7 +331,7 @@ def demo(
                           keep=lambda case, restored: shown[task].append((case, restored)), seed=seed)
         row = row_of(restorer, scores, "samples", seed=seed)
         mean = scores.iloc[-1].drop(["name", "error", "seconds"]).to_dict()
-        rows.append({"task": task, **mean, "solver": row["solver"], "calls": row["steps"], "seconds a picture": row["seconds"]})
+        rows.append({"task": task, **mean, "solver": row["solver"], "calls": row["steps"] * math.prod(repeats(row["method"]).values()), "seconds a picture": row["seconds"]})
     table = pd.DataFrame(rows).dropna(axis=1, how="all")
     out.mkdir(parents=True, exist_ok=True)
     metrics.replace_file(out/"demo.csv", table.round(4).to_csv(index=False))

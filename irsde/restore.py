@@ -469,6 +469,13 @@ class Restorer:
         if steps is not None: step_times(self.sde, steps) # refuses what is no number of steps
         return solver, min(steps or t_start, t_start)
 
+    def copies(self, solver=None, steps=None, ensemble=None): # Of a picture that each call asks about; the weights' own with their solver and steps only
+        if ensemble is None:
+            other = solver or steps or self.regresses or ("steps" in self.about and "ensemble" not in self.about)
+            ensemble = 1 if other else self.default("ensemble") or 1
+        if ensemble != 1: Ensemble(None, ensemble) # refuses what is no ensemble
+        return ensemble
+
     def asked(self, size, tile, overlap, ensemble): # The model as it is asked for a picture of this size
         if tile is None: tile = TILE if math.prod(size) > LARGE else 0
         model = self.model if ensemble == 1 else Ensemble(self.model, ensemble)
@@ -479,11 +486,11 @@ class Restorer:
     def run(self,
         jobs:list,   # Jobs of one size and one time
         keys:list,   # Of the noise of each, tuples of whole numbers
-        solver=None, steps=None, tile=None, overlap=None, clamp_x0=(0, 1), ensemble=1,
+        solver=None, steps=None, tile=None, overlap=None, clamp_x0=(0, 1), ensemble=None,
     )->list:         # (1 or 3, h, w) for each
         "Restore a batch"
         t, size = jobs[0].t_start, jobs[0].mu.shape[2:]
-        solver, steps = self.plan(solver, steps, t)
+        ensemble, (solver, steps) = self.copies(solver, steps, ensemble), self.plan(solver, steps, t)
         if t == 0: return [job.picture.colour for job in jobs]
         model, draw = self.asked(size, tile, overlap, ensemble), draws(keys, [len(job.mu) for job in jobs])
         mu = (jobs[0].mu if len(jobs) == 1 else torch.cat([job.mu for job in jobs])).to(self.device)
@@ -511,7 +518,7 @@ class Restorer:
         tile=None,       # Side of the network's tiles; 0: none; 512 for pictures above a megapixel if left out
         overlap=None,    # Of tiles; a quarter if left out
         clamp_x0=(0, 1), # Range of the clean image's estimates
-        ensemble=1,      # Copies that the network is asked about: 2 with the mirror image, 8 with the turned ones; as many times the calls
+        ensemble=None,   # Copies that each call asks about, 2 with the mirror image, 8 with the turned ones; if left out as solver and steps, 1 with others
     ):                   # What `image` was; a path becomes a Pillow image, or an array if of 16-bit colour
         "Restore a picture"
         return self.samples(image, samples, mask, sigma, solver, steps, seed, tile, overlap, clamp_x0, ensemble=ensemble).mean
@@ -521,7 +528,7 @@ class Restorer:
         k=8,             # How many restorations
         mask=None, sigma=None, solver=None, steps=None, seed=0, tile=None, overlap=None, clamp_x0=(0, 1), # Likewise
         keep=False,      # Keep each of them?
-        ensemble=1,      # As above
+        ensemble=None,   # As above
     ):                   # Samples: mean, std, and all of them in a list
         "Restore a picture several times: mean, and standard deviation of each pixel"
         pictures, join = as_pictures(image)
@@ -726,7 +733,7 @@ def restore_files(
     batch = batch or (8 if restorer.device.type == "cuda" else 1)
     whole_number("samples", samples), whole_number("batch", batch)
     restorer.plan(options.get("solver"), options.get("steps"), restorer.sde.schedule.n_steps) # a bad option is not a bad file
-    if options.get("ensemble", 1) != 1: Ensemble(None, options["ensemble"])
+    restorer.copies(options.get("solver"), options.get("steps"), options.get("ensemble"))
     if isinstance(mask, (str, os.PathLike)) and not Path(mask).exists(): raise FileNotFoundError(f"there is no mask {mask}")
     paths, out, (rank, world) = find_inputs(inputs, out), make_folder(out), shares()
     paths, done = paths[rank::world], []
