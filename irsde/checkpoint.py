@@ -361,8 +361,8 @@ def convert(
     "An official checkpoint as a file that says what it is"
     if Path(out).exists() and not force: raise FileExistsError(f"{out} exists already")
     net = load_official(path)
-    solver = "exp-ode-2" if task == "denoising" else "posterior" # in place of its hundred calls
-    return save(out, net, official_sde(net, task, lam, n_steps), dtype, task=task, budget="paper", solver=solver, steps=10,
+    sde, solver = official_sde(net, task, lam, n_steps), "exp-ode-2" if task == "denoising" else "posterior"
+    return save(out, net, sde, dtype, task=task, budget="paper", solver=solver, steps=min(10, sde.schedule.n_steps),
                 source=f"official checkpoint {Path(path).name}")
 
 # %% ../nbs/14_checkpoint.ipynb #bddac133
