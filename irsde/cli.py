@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'main', 'table', 'solvers', 'NoiseLevel', 'mendable', 'convert', 'info', 'finish', 'degrade', 'check_folder',
-           'Part', 'Halves', 'split', 'validation_for', 'train_task', 'start_from', 'deeper', 'train_verb',
+           'Part', 'Halves', 'split', 'validation_for', 'train_task', 'start_from', 'akin', 'around', 'train_verb',
            'restore_verb', 'evaluate_verb', 'demo_verb']
 
 # %% ../nbs/17_cli.ipynb #48b42194
@@ -283,18 +283,23 @@ def start_from(
     model, # Of `make_model`
     init,  # A file of weights, or a task whose weights ship
 ):
-    "Give a model the weights of another, which may be a NAFNet with fewer blocks"
+    "Give a model the weights of another; of a NAFNet with other blocks or smaller kernels, those that both have"
     from irsde import checkpoint, restore
     path, net = restore.weights_path(init) if init in TASKS else init, checkpoint.inner(model)
     other, _, _ = checkpoint.load(path)
     if type(other) is not type(model): raise ValueError(f"{init} is a {type(other).__name__}, the run trains a {type(model).__name__}")
-    if not deeper(net, checkpoint.inner(other)): other, _, _ = checkpoint.load(path, network=net) # says what differs
-    net.load_state_dict(net.state_dict() | checkpoint.inner(other).state_dict())
+    if not akin(net, checkpoint.inner(other)): other, _, _ = checkpoint.load(path, network=net) # says what differs
+    mine, theirs = net.state_dict(), checkpoint.inner(other).state_dict()
+    net.load_state_dict(mine | {name: around(o, mine[name]) for name, o in theirs.items() if name in mine})
 
-def deeper(net, other): # Whether they are NAFNets that differ in nothing but further blocks of the first
+def akin(net, other): # Whether they are NAFNets that differ in nothing but their blocks and smaller kernels of the second
     if not all(hasattr(o, "encoders") for o in (net, other)): return False
-    blocks, fixed = zip(*(([*o["enc"], o["mid"], *o["dec"]], {k: o[k] for k in o.keys() - {"enc", "mid", "dec"}}) for o in (net.arguments, other.arguments)))
-    return fixed[0] == fixed[1] and len(blocks[0]) == len(blocks[1]) and all(a >= b for a, b in zip(*blocks))
+    first, second = ({k: o for k, o in n.arguments.items() if k not in ("enc", "mid", "dec", "kernel")} for n in (net, other))
+    return first == second and len(net.sides) == len(other.sides) and all(a >= b for a, b in zip(net.sides, other.sides))
+
+def around(weight, like): # The weight, with zeros around it if it is a kernel and the other is larger
+    from torch.nn.functional import pad
+    return weight if weight.shape == like.shape else pad(weight, [(like.shape[-1] - weight.shape[-1]) // 2] * 4)
 
 # %% ../nbs/17_cli.ipynb #067f4acb
 @main.command("train")
@@ -303,7 +308,7 @@ def deeper(net, other): # Whether they are NAFNets that differ in nothing but fu
 @click.option("--clean", type=click.Path(), help="Folder of clean pictures, degraded on the fly.")
 @click.option("--pairs", nargs=2, type=click.Path(), metavar="LQ GT", help="Folders of degraded and of clean pictures.")
 @click.option("--budget", type=click.Choice(["smoke", "quick", "paper", "IR-SDE", "Refusion"]), help="[default: quick]")
-@click.option("--preset", help="Size of the network: tiny, small, deep, paper.")
+@click.option("--preset", help="Size of the network: tiny, small, deep, far, paper.")
 @click.option("--iters", "iterations", type=click.IntRange(1), help="Steps.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
 @click.option("--crop", type=click.IntRange(1), help="Side of the training squares.")

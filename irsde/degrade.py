@@ -6,9 +6,9 @@
 __all__ = ['PICTURES', 'PENS', 'KINDS', 'DEGRADATIONS', 'check_pictures', 'check_range', 'check_material', 'rand', 'uniform',
            'log_uniform', 'full', 'GaussianNoise', 'convolve', 'torus', 'streak_kernels', 'scale_to', 'streaks',
            'read_grey', 'stack', 'load_layers', 'pick', 'window', 'Rain', 'shake', 'splat', 'reflected', 'blur',
-           'MotionBlur', 'corners', 'check_kernels', 'centred', 'load_kernels', 'average_frames', 'Downscale', 'Pen',
-           'pen_paths', 'pen_mask', 'laplacian', 'relax', 'smooth_fill', 'Holes', 'load_masks', 'depth_field', 'Haze',
-           'load_depths', 'measured', 'Either']
+           'MotionBlur', 'moments', 'corners', 'check_kernels', 'centred', 'load_kernels', 'average_frames',
+           'Downscale', 'Pen', 'pen_paths', 'pen_mask', 'laplacian', 'relax', 'smooth_fill', 'Holes', 'load_masks',
+           'depth_field', 'Haze', 'load_depths', 'measured', 'Either']
 
 # %% ../nbs/09_degrade.ipynb #a70444ec
 import math
@@ -283,10 +283,12 @@ class MotionBlur:
     force:float|tuple=2.0      # What bends the path; 0: straight
     vary:float|tuple=0.0       # Share by which the picture's corners move on paths of their own; 0: one path for all
     gamma:float|tuple=1.0      # Of the camera, whose light adds up: value = light^(1/gamma)
+    frames:int|tuple|None=None # So many moments of the path count, as where frames of a film are averaged; None: all of it
 
     def __post_init__(self):
         for name, high in (("length", 1000), ("force", 1000), ("vary", 1), ("gamma", 10)): check_range(name, getattr(self, name), high=high)
         if check_range("gamma", self.gamma)[0] == 0: raise ValueError("gamma is above 0, got 0: 1 blurs the values themselves")
+        if self.frames is not None: check_range("frames", self.frames, low=1, high=1000)
         if self.kernels is not None:
             check_kernels(self.kernels)
             if check_range("vary", self.vary)[1]: raise ValueError(f"measured kernels have no paths that could vary: got vary = {self.vary}")
@@ -304,11 +306,13 @@ class MotionBlur:
             limits = check_range("length", self.length)
             length, half = uniform(limits, (b,), generator), math.ceil(limits[1] / 2)
             force = self.drawn("force", b, generator)
-            path = shake(length, generator, force=force)
-            if check_range("vary", self.vary)[1] == 0: return splat(path, half)
-            vary = self.drawn("vary", b, generator)[:, None, None, None]
-            own = shake(length.repeat_interleave(4), generator, force=force.repeat_interleave(4)).unflatten(0, (b, 4))
-            return splat(torch.lerp(path[:, None], own, vary).flatten(0, 1), half).unflatten(0, (b, 4))
+            paths = shake(length, generator, force=force)[:, None] # (b, 1, n, 2)
+            if check_range("vary", self.vary)[1]:
+                vary = self.drawn("vary", b, generator)[:, None, None, None]
+                own = shake(length.repeat_interleave(4), generator, force=force.repeat_interleave(4)).unflatten(0, (b, 4))
+                paths = torch.lerp(paths, own, vary)
+            if self.frames is not None: paths = moments(paths, self.drawn("frames", b, generator).round())
+            return splat(paths.flatten(0, 1), half).unflatten(0, paths.shape[:2]).squeeze(1)
         chosen, turns = pick(self.kernels, b, generator), (8 * rand((b,), generator)).int().tolist()
         chosen = [(k.mT if turn > 3 else k).rot90(turn % 4) for k, turn in zip(chosen, turns)]
         most = max(len(k) for k in chosen)
@@ -322,6 +326,16 @@ class MotionBlur:
         if kernel.ndim == 3: mixed = blur(light, kernel)
         else: mixed = sum(share * blur(light, k) for share, k in zip(corners(size, kernel), kernel.unbind(1)))
         return (mixed.clamp(0, 1) ** (1 / gamma)).to(clean.dtype)
+
+def moments(
+    paths, # (b, k, n, 2)
+    count, # (b,)
+):         # (b, k, n, 2): each point moved along its path to the nearest of `count` moments, so that as many of the n fall on each
+    "Paths as a film shows them"
+    n = paths.shape[2]
+    piece = (torch.arange(n, device=paths.device) * count[:, None].to(paths.device) / n).floor()
+    when = ((piece + 0.5) * n / count[:, None].to(piece)).long().clamp(max=n - 1)
+    return paths.gather(2, when[:, None, :, None].expand_as(paths))
 
 def corners(
     size, # (h, w)

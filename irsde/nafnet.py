@@ -69,12 +69,12 @@ class Pool(nn.Module):
 # %% ../nbs/08_nafnet.ipynb #d7f4aafc
 class NAFBlock(nn.Module):
     "A spatial half (depthwise convolution, channel attention) and a pointwise half, each added to its input"
-    def __init__(self, n:int, n_time:int):
+    def __init__(self, n:int, n_time:int, kernel:int=3):
         super().__init__()
         self.time = nn.Linear(n_time // 2, 4 * n)
         self.norm1, self.norm2 = ChannelNorm(n), ChannelNorm(n)
         self.widen1, self.widen2 = Pointwise(n, 2 * n), Pointwise(n, 2 * n)
-        self.depthwise = nn.Conv2d(2 * n, 2 * n, 3, padding=1, groups=2 * n)
+        self.depthwise = nn.Conv2d(2 * n, 2 * n, kernel, padding=kernel // 2, groups=2 * n)
         self.channel_attention = Pointwise(n, n)
         self.narrow1, self.narrow2 = Pointwise(n, n), Pointwise(n, n)
         self.beta, self.gamma = nn.Parameter(torch.zeros(1, n, 1, 1)), nn.Parameter(torch.zeros(1, n, 1, 1))
@@ -123,17 +123,21 @@ class ConditionalNAFNet(nn.Module):
         dec:tuple=(1, 1, 1, 1), # Blocks per level on the way up
         conditional:bool=True,  # False: takes `mu` and ignores it, for DenoisingSDE
         fold:int=1,             # Work at 1/fold of the resolution: fold x fold pixels become channels of one
+        kernel:int|tuple=3,     # Side of the depthwise convolutions, odd; a tuple has one per level, the lowest resolution last
     ):
         super().__init__()
         self.arguments = dict(channels=channels, width=width, enc=tuple(enc), mid=mid, dec=tuple(dec),
-                              conditional=conditional, fold=fold)
+                              conditional=conditional, fold=fold, kernel=tuple(kernel) if isinstance(kernel, (tuple, list)) else kernel)
         if width < 4 or width % 2: raise ValueError(f"width is an even number from 4: got {width}")
         if not isinstance(fold, int) or fold < 1:
             raise ValueError(f"fold is a whole number from 1: got {fold!r}")
         if len(enc) != len(dec): raise ValueError(f"as many levels up as down: enc is {enc}, dec is {dec}")
-        self.channels, self.conditional, self.fold, self.levels = channels, conditional, fold, len(enc)
+        sides = tuple(kernel) if isinstance(kernel, (tuple, list)) else (kernel,) * (len(enc) + 1)
+        if len(sides) != len(enc) + 1 or not all(isinstance(k, int) and k > 0 and k % 2 for k in sides):
+            raise ValueError(f"kernel is odd, or has an odd side for each of the {len(enc) + 1} levels: got {kernel!r}")
+        self.channels, self.conditional, self.fold, self.levels, self.sides = channels, conditional, fold, len(enc), sides
         n_time, widths = 4 * width, [width * 2**i for i in range(len(enc) + 1)]
-        def blocks(n, count): return nn.ModuleList(NAFBlock(n, n_time) for _ in range(count))
+        def blocks(n, count): return nn.ModuleList(NAFBlock(n, n_time, sides[widths.index(n)]) for _ in range(count))
         self.time = TimeEmbedding(width, n_time)
         self.stem = nn.Conv2d(channels * (1 + conditional) * fold**2, width, 3, padding=1)
         self.encoders = nn.ModuleList(blocks(n, count) for n, count in zip(widths, enc))
@@ -178,6 +182,7 @@ class ConditionalNAFNet(nn.Module):
 # %% ../nbs/08_nafnet.ipynb #cb8f7749
 PRESETS = { # Name -> arguments of ConditionalNAFNet
     "paper": dict(width=64, enc=(1, 1, 1, 28), mid=1, dec=(1, 1, 1, 1)),
+    "far": dict(width=64, enc=(1, 2), mid=1, dec=(2, 1), fold=2, kernel=(3, 7, 7)),
     "deep": dict(width=64, enc=(2, 2), mid=1, dec=(2, 1), fold=2),
     "small": dict(width=64, enc=(1, 2), mid=1, dec=(1, 1), fold=2),
     "tiny": dict(width=32, enc=(1, 2), mid=1, dec=(1, 1), fold=2),

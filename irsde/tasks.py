@@ -260,7 +260,7 @@ DERAINING = Task("deraining", DEGRADATIONS["deraining"], lam=30/255, protocol="d
 # %% ../nbs/12_tasks.ipynb #8a90ccb3
 RGB = "published: the official test, RGB without 4 pixels of border"
 
-DEBLURRING = Task("deblurring", replace(DEGRADATIONS["deblurring"], length=(1, 31), force=(0, 2), vary=(0, 0.5), gamma=(1, 2.2)), lam=10/255, protocol="deblurring", solver="exp-ode-2", steps=2,
+DEBLURRING = Task("deblurring", replace(DEGRADATIONS["deblurring"], length=(1, 61), force=(0, 2), vary=(0, 0.5), gamma=(1, 2.2), frames=(7, 31)), lam=10/255, protocol="deblurring", solver="exp-ode-2", steps=2,
     **budgets(irsde_paper(10/255),
         quick(3250, "judgement: about 14 minutes, as a step costs twice deraining's", crop=128, batch=4,
             why_crop="judgement: a kernel is up to 41 pixels wide; 64 would be mostly border", why_batch="judgement: larger crops, fewer of them")),
