@@ -209,6 +209,7 @@ def train_task(
     crop=None,         # Likewise
     lr=None,           # Likewise
     loss=None,         # Likewise; "regression" for a plain network without an SDE, to compare with
+    p=None,            # Exponent of the loss: 1 for absolute errors, 2 for squares; the task's if left out
     times=None,        # Likewise
     kind=None,         # "ir-sde" or "denoising-sde" in place of the task's own process
     precision=None,    # "no", "bf16" or "fp16"; if left out bf16 on a GPU that has it
@@ -236,12 +237,12 @@ def train_task(
     if not 0 < measured_share <= 1: raise ValueError(f"the measured share is above 0 and at most 1: got {measured_share}")
     if clean is None and measured: raise ValueError("pairs are degraded already: measured material goes with clean pictures")
     recipe = dict(task=task, clean=clean and str(clean), pairs=pairs and [str(o) for o in pairs], budget=budget, preset=preset,
-                  iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, times=times, kind=kind, precision=precision, seed=seed,
+                  iterations=iterations, batch=batch, crop=crop, lr=lr, loss=loss, p=p, times=times, kind=kind, precision=precision, seed=seed,
                   measured=measured and str(measured), measured_share=measured_share, upright=upright, alpha=alpha, init=init and str(init))
     record = RECORDS[task]
     if kind is not None: record = record.but("judgement: asked for", kind=kind, delta={"ir-sde": 0.005, "denoising-sde": 0.04}.get(kind))
     values = record.settings(budget)
-    values |= {k: recipe[k] for k in ("preset", "iterations", "batch", "crop", "lr", "loss", "times", "precision") if recipe[k] is not None}
+    values |= {k: recipe[k] for k in ("preset", "iterations", "batch", "crop", "lr", "loss", "p", "times", "precision") if recipe[k] is not None}
     sde = record.at(budget).sde()
     presets = {"unet": unet, "nafnet": nafnet}[values["network"]].PRESETS
     if values["preset"] not in presets: raise ValueError(f"unknown preset {values['preset']!r}: known are {', '.join(presets)}")
@@ -315,6 +316,7 @@ def around(weight, like): # The weight, with zeros around it if it is a kernel a
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--loss", type=click.Choice(["noise", "likelihood", "clean", "regression"]),
               help="What is learnt; regression: a plain network to compare with.")
+@click.option("--p", type=click.Choice(["1", "2"]), callback=lambda context, option, value: value and int(value), help="Exponent of the loss: 1 learns medians, 2 means. [default: the task's, 1]")
 @click.option("--times", type=click.Choice(["uniform", "level", "start"]), help="How times are drawn; start: half of them T.")
 @click.option("--kind", type=click.Choice(["ir-sde", "denoising-sde"]), help="Another process than the task's own.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Of the network's arithmetic.")
