@@ -28,7 +28,7 @@ anything else. No training picture is in this repository.
 LIMITS = """
 ## Limits
 
-- Trained for half an hour to five hours each on one CPU core, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
+- Trained for half an hour to seven hours each on one CPU core, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
   of methods, not their decibels.
 - Inpainting and deblurring are the least successful of the six. Under thin strokes the first is level with the smooth filling that it starts
   from, under large holes in faces ahead of it (PSNR / LPIPS of that alone: {filling}), on photographs of other things no better. The second
