@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'keep_memory', 'main', 'table', 'solvers', 'NoiseLevel', 'mendable', 'convert', 'info', 'finish', 'degrade',
-           'check_folder', 'Part', 'Halves', 'split', 'validation_for', 'train_task', 'start_from', 'akin', 'around',
-           'train_verb', 'restore_verb', 'evaluate_verb', 'demo_verb']
+           'check_folder', 'Part', 'Halves', 'split', 'validation_for', 'train_task', 'start_from', 'train_verb',
+           'restore_verb', 'evaluate_verb', 'demo_verb']
 
 # %% ../nbs/17_cli.ipynb #48b42194
 import ctypes
@@ -296,23 +296,14 @@ def start_from(
     model, # Of `make_model`
     init,  # A file of weights, or a task whose weights ship
 ):
-    "Give a model the weights of another; of a NAFNet with other blocks or smaller kernels, those that both have"
+    "Give a model the weights of another; a NAFNet may have other blocks and larger kernels"
     from irsde import checkpoint, restore
     path, net = restore.weights_path(init) if init in TASKS else init, checkpoint.inner(model)
     other, _, _ = checkpoint.load(path)
     if type(other) is not type(model): raise ValueError(f"{init} is a {type(other).__name__}, the run trains a {type(model).__name__}")
-    if not akin(net, checkpoint.inner(other)): other, _, _ = checkpoint.load(path, network=net) # says what differs
-    mine, theirs = net.state_dict(), checkpoint.inner(other).state_dict()
-    net.load_state_dict(mine | {name: around(o, mine[name]) for name, o in theirs.items() if name in mine})
-
-def akin(net, other): # Whether they are NAFNets that differ in nothing but their blocks and smaller kernels of the second
-    if not all(hasattr(o, "encoders") for o in (net, other)): return False
-    first, second = ({k: o for k, o in n.arguments.items() if k not in ("enc", "mid", "dec", "kernel")} for n in (net, other))
-    return first == second and len(net.sides) == len(other.sides) and all(a >= b for a, b in zip(net.sides, other.sides))
-
-def around(weight, like): # The weight, with zeros around it if it is a kernel and the other is larger
-    from torch.nn.functional import pad
-    return weight if weight.shape == like.shape else pad(weight, [(like.shape[-1] - weight.shape[-1]) // 2] * 4)
+    before = checkpoint.inner(other)
+    if hasattr(net, "take_over") and type(net) is type(before): net.take_over(before)
+    else: checkpoint.load(path, network=net) # says what differs
 
 # %% ../nbs/17_cli.ipynb #067f4acb
 @main.command("train")
@@ -328,7 +319,7 @@ def around(weight, like): # The weight, with zeros around it if it is a kernel a
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--loss", type=click.Choice(["noise", "likelihood", "clean", "regression"]),
               help="What is learnt; regression: a plain network to compare with.")
-@click.option("--p", type=click.Choice(["1", "2"]), callback=lambda context, option, value: value and int(value), help="Exponent of the loss: 1 learns medians, 2 means. [default: the task's, 1]")
+@click.option("--p", type=click.IntRange(1, 2), help="Exponent of the loss: 1 learns medians, 2 means. [default: the task's, 1]")
 @click.option("--times", type=click.Choice(["uniform", "level", "start"]), help="How times are drawn; start: half of them T.")
 @click.option("--kind", type=click.Choice(["ir-sde", "denoising-sde"]), help="Another process than the task's own.")
 @click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Of the network's arithmetic.")

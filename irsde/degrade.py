@@ -292,6 +292,7 @@ class MotionBlur:
         if self.kernels is not None:
             check_kernels(self.kernels)
             if check_range("vary", self.vary)[1]: raise ValueError(f"measured kernels have no paths that could vary: got vary = {self.vary}")
+            if self.frames is not None: raise ValueError(f"measured kernels have no paths of which frames could be taken: got frames = {self.frames}")
 
     def drawn(self, name, b, generator): # (b,) values of a field; nothing is drawn where there is no choice
         lo, hi = check_range(name, getattr(self, name))

@@ -126,25 +126,25 @@ class ConditionalNAFNet(nn.Module):
         kernel:int|tuple=3,     # Side of the depthwise convolutions, odd; a tuple has one per level, the lowest resolution last
     ):
         super().__init__()
+        sides = (kernel,) * (len(enc) + 1) if isinstance(kernel, int) else tuple(kernel)
         self.arguments = dict(channels=channels, width=width, enc=tuple(enc), mid=mid, dec=tuple(dec),
-                              conditional=conditional, fold=fold, kernel=tuple(kernel) if isinstance(kernel, (tuple, list)) else kernel)
+                              conditional=conditional, fold=fold, kernel=sides)
         if width < 4 or width % 2: raise ValueError(f"width is an even number from 4: got {width}")
         if not isinstance(fold, int) or fold < 1:
             raise ValueError(f"fold is a whole number from 1: got {fold!r}")
         if len(enc) != len(dec): raise ValueError(f"as many levels up as down: enc is {enc}, dec is {dec}")
-        sides = tuple(kernel) if isinstance(kernel, (tuple, list)) else (kernel,) * (len(enc) + 1)
         if len(sides) != len(enc) + 1 or not all(isinstance(k, int) and k > 0 and k % 2 for k in sides):
             raise ValueError(f"kernel is odd, or has an odd side for each of the {len(enc) + 1} levels: got {kernel!r}")
-        self.channels, self.conditional, self.fold, self.levels, self.sides = channels, conditional, fold, len(enc), sides
+        self.channels, self.conditional, self.fold, self.levels = channels, conditional, fold, len(enc)
         n_time, widths = 4 * width, [width * 2**i for i in range(len(enc) + 1)]
-        def blocks(n, count): return nn.ModuleList(NAFBlock(n, n_time, sides[widths.index(n)]) for _ in range(count))
+        def blocks(level, count): return nn.ModuleList(NAFBlock(widths[level], n_time, sides[level]) for _ in range(count))
         self.time = TimeEmbedding(width, n_time)
         self.stem = nn.Conv2d(channels * (1 + conditional) * fold**2, width, 3, padding=1)
-        self.encoders = nn.ModuleList(blocks(n, count) for n, count in zip(widths, enc))
+        self.encoders = nn.ModuleList(blocks(level, count) for level, count in enumerate(enc))
         self.shrink = nn.ModuleList(nn.Conv2d(n, 2 * n, 2, 2) for n in widths[:-1])
-        self.middle = blocks(widths[-1], mid)
+        self.middle = blocks(self.levels, mid)
         self.grow = nn.ModuleList(nn.Conv2d(n, 2 * n, 1, bias=False) for n in widths[:0:-1])
-        self.decoders = nn.ModuleList(blocks(n, count) for n, count in zip(widths[-2::-1], dec))
+        self.decoders = nn.ModuleList(blocks(self.levels - i, count) for i, count in enumerate(dec, 1))
         self.last_conv = nn.Conv2d(width, channels * fold**2, 3, padding=1)
 
     def forward(self,
@@ -177,6 +177,32 @@ class ConditionalNAFNet(nn.Module):
         if size is not None and size < 1: raise ValueError(f"a window has at least one pixel: got {size}")
         for level, blocks in [*enumerate([*self.encoders, self.middle]), *enumerate(reversed(self.decoders))]:
             for block in blocks: block.pool.window = size and max(size // (self.fold * 2**level), 1)
+        return self
+
+    def reach(self)->int: # Pixels from one of the output to the farthest of the input that convolutions bring to it
+        "How far the network sees, its channel attention aside"
+        *down, lowest = [len(blocks) * (k // 2) for blocks, k in zip([*self.encoders, self.middle], self.arguments["kernel"])]
+        up = [len(blocks) * (k // 2) for blocks, k in zip(reversed(self.decoders), self.arguments["kernel"])]
+        def last(p): # column of the input that column p of the output depends on
+            p = p // self.fold + 1
+            for blocks in up: p = (p + blocks) // 2
+            p += lowest
+            for blocks in reversed(down): p = 2 * p + 1 + blocks
+            return (p + 2) * self.fold - 1
+        return max(last(p) - p for p in range(self.fold * 2**self.levels)) # by the place in a block of pixels that are shrunk to one
+
+    def take_over(self,
+        other, # A ConditionalNAFNet that differs in nothing but its numbers of blocks and smaller kernels
+    ):         # The network itself
+        "Take the weights of another network: blocks that it lacks stay as they are, and what surrounds its kernels is zero"
+        def fixed(net): return {k: o for k, o in net.arguments.items() if k not in ("enc", "mid", "dec", "kernel")} | {"levels": net.levels}
+        differ = [f"{k} is {fixed(other)[k]}, here {o}" for k, o in fixed(self).items() if fixed(other)[k] != o]
+        large, small = self.arguments["kernel"], other.arguments["kernel"]
+        if any(a < b for a, b in zip(large, small)): differ.append(f"kernel is {small}, here {large}: it may grow, not shrink")
+        if differ: raise ValueError("weights of another network: " + "; ".join(differ))
+        mine = self.state_dict()
+        def around(o, like): return o if o.shape == like.shape else F.pad(o, [(like.shape[-1] - o.shape[-1]) // 2] * 4)
+        self.load_state_dict(mine | {name: around(o, mine[name]) for name, o in other.state_dict().items() if name in mine})
         return self
 
 # %% ../nbs/08_nafnet.ipynb #cb8f7749
