@@ -89,6 +89,7 @@ if __name__ == '__main__':
     about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
     if follows(init, name, names, about):
         about['recipe']['init'] = config['about']['recipe']['init'] = 'RUN-BEFORE/model.safetensors'
+        for made in config['made']: made['command'] = made['command'].replace(f'--init {name} ', '--init RUN-BEFORE/model.safetensors ') # which is no longer what ships
         about['before'] = earlier(name, about)
     folder = ROOT/('irsde/weights' if name in TASKS else 'data/weights')
     folder.mkdir(parents=True, exist_ok=True)
