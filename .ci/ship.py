@@ -85,8 +85,9 @@ if __name__ == '__main__':
     if about.get('step') != config['settings']['iterations']:
         if not args.stopped: parser.error(f"{args.run} has done {about.get('step')} of {config['settings']['iterations']} steps: finish it first, or say --stopped")
         about['recipe']['stopped'] = config['about']['recipe']['stopped'] = about['step']
-    if 'solver' in about: about |= {k: getattr(TASKS[about['task']], k) for k in ('solver', 'steps', 'ensemble')} # as the record has them by now
-    about.setdefault('pool', 2 * config['about']['recipe']['crop'] if config['about']['recipe']['crop'] else 128)
+    record, recipe = TASKS[about['task']], about['recipe']
+    if 'solver' in about: about |= {k: getattr(record, k) for k in ('solver', 'steps', 'ensemble')} # as the record has them by now
+    if 'pool' in about: about['pool'] = record.pool * (recipe['crop'] or record.budget(recipe['budget']).crop)
     if follows(init, name, names, about):
         about['recipe']['init'] = config['about']['recipe']['init'] = 'RUN-BEFORE/model.safetensors'
         for made in config['made']: made['command'] = made['command'].replace(f'--init {name} ', '--init RUN-BEFORE/model.safetensors ') # which is no longer what ships

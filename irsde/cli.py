@@ -284,7 +284,7 @@ def train_task(
     if values["loss"] not in functions: raise ValueError(f"unknown loss {values['loss']!r}: known are {', '.join(functions)}")
     keep = {k: values[k] for k in ("budget", "protocol", "solver", "steps", "ensemble")}
     keep |= {k: getattr(synthetic, k) for k in ("factor", "upscale", "fill") if hasattr(synthetic, k)} # to restore with
-    if values["network"] == "nafnet": keep["pool"] = 2 * values["crop"] # channel attention sees about as much as it was trained on
+    if values["network"] == "nafnet": keep["pool"] = values["pool"] * values["crop"] # how far channel attention sees in restoring
     model = training.make_model(sde, values["network"], arguments, values["prediction"], seed)
     if init is not None and not resume: start_from(model, init)
     return training.train(run, model, sde, functions, stream, settings,

@@ -95,6 +95,7 @@ REASONS = { # Of the defaults of `Task`
     "clip": "judgement: as in the race of chapter 08",
     "ema": "published: both papers",
     "times": "published: both papers, every time alike",
+    "pool": "measured: tune-pool.csv, rain and haze 0.6 to 0.9 dB ahead of one side; not the whole picture, so that tiles agree",
 }
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class Task(Record):
     clip:float|None=1.0  # Longest gradient; None: any
     ema:tuple=(0.995, 10) # Running mean of the weights: share that it keeps, and steps between its updates
     times:str="uniform"  # How training draws times: "uniform"; "level", every noise level alike; or "start", half of them T
+    pool:int=2           # Sides of training squares across which a NAFNet's channel attention sees in restoring; 0: the whole picture
     budgets:Mapping=field(default_factory=dict, repr=False, hash=False) # "smoke", "quick", "paper" -> Budget
     paper:Mapping=field(default_factory=dict, repr=False, hash=False)   # "IR-SDE", "Refusion" -> Budget
     reasons:Mapping=field(default_factory=dict, repr=False, hash=False) # Name of a value -> why; defaults have theirs
@@ -152,6 +154,7 @@ class Task(Record):
             raise ValueError(f"lam is a noise level in image units: 10 of 255 is 10/255, got {self.lam!r}")
         if self.kind == "denoising-sde" and self.prediction == "velocity":
             raise ValueError("a DenoisingSDE has no velocity: predict the noise or the clean image")
+        whole("pool", self.pool, 0)
         if self.ensemble not in (1, 2, 8): raise ValueError(f"an ensemble has 2 or 8 copies, or is the picture itself, 1: got {self.ensemble!r}")
         sde = self.sde()
         if self.steps is not None:
@@ -211,7 +214,7 @@ class Task(Record):
 def as_published(paper, batch, lr, lam, why_lam, why=(), milestones=(), **instead):
     "A budget of 700,000 steps with the settings common to both papers"
     instead = {"prediction": "noise", "loss": "likelihood", "p": 1, "betas": (0.9, 0.99), "clip": None,
-               "solver": "reverse-sde", "steps": None, "ensemble": 1, "times": "uniform", "lam": lam, **instead}
+               "solver": "reverse-sde", "steps": None, "ensemble": 1, "times": "uniform", "pool": 0, "lam": lam, **instead}
     reasons = {**dict.fromkeys(("preset", "crop", "batch", "lr", *["milestones"] * bool(milestones), *instead), f"published: {paper}"), "lam": why_lam,
                "iterations": "published: both papers; by the authors, little changes after 500,000",
                "solver": "published: the papers' sampler; since 2024 their code offers the posterior's as well",
@@ -272,7 +275,7 @@ DEBLURRING = Task("deblurring", replace(DEGRADATIONS["deblurring"], length=(1, 6
         "steps": "judgement: tune.csv, one call has more PSNR, more calls have the better LPIPS"})
 
 DENOISING = Task("denoising", DEGRADATIONS["denoising"], lam=75/255, protocol="denoising", solver="exp-ode-2", steps=1,
-    kind="denoising-sde", delta=0.04, times="level",
+    kind="denoising-sde", delta=0.04, times="level", pool=1,
     **budgets(
         irsde_paper(75/255, "published: IR-SDE's test configuration; its training configuration says 70",
                     {"solver": "published: the Denoising-ODE, from the matched time"}, solver="reverse-ode"),
@@ -287,6 +290,7 @@ DENOISING = Task("denoising", DEGRADATIONS["denoising"], lam=75/255, protocol="d
         "kind": "published: the Denoising-SDE, whose mean stays at the clean picture and which passes through the noisy one",
         "delta": "published: the official code of the Denoising-SDE",
         "times": "judgement: the level is the task, and of uniform times 80 of 100 lie above 25/255 (chapter 13)",
+        "pool": "measured: tune-pool.csv; noise is local, and there a window as wide as in training is best",
         "prediction": "judgement: as the others; noise and clean picture differ only by the factor s_t here",
         "loss": "judgement: as the others"})
 
