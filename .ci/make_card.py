@@ -9,6 +9,7 @@ import pandas as pd
 from irsde.checkpoint import describe, load
 from irsde.evaluate import train_commands, usual
 from irsde.tasks import TASKS
+from irsde.training import curves_of
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT/'irsde'/'weights'
@@ -79,9 +80,9 @@ def card():
     for task, path in files.items():
         facts = describe(path)
         parts += [f"### {task}\n", f"{path.stat().st_size / 1e6:.2f} MB, {facts['parameters']:,} parameters: `{facts['network']}`, predicts: {facts['prediction']}; `{facts['sde']}`."]
-        for name in (*sorted(o.stem.partition('-')[2] for o in (ROOT/'data'/'runs').glob(f'recipe-{task}-[0-9].json')), task):
-            if not (ROOT/'data'/'runs'/f'recipe-{name}.json').is_file(): continue
-            recipe, log = json.loads((ROOT/'data'/'runs'/f'recipe-{name}.json').read_text()), pd.read_csv(ROOT/'data'/'runs'/f'curve-{name}.csv')
+        for curve in curves_of(ROOT/'data'/'runs', task):
+            if not curve.is_file(): continue
+            recipe, log = json.loads(curve.with_name(curve.name.replace('curve', 'recipe', 1)).with_suffix('.json').read_text()), pd.read_csv(curve)
             made, done = recipe['made'][-1], recipe['about']['recipe'].get('stopped') or recipe['settings']['iterations']
             steps[task] = steps.get(task, 0) + done
             parts.append(f"{done:,} steps of {recipe['settings']['batch']} squares, running mean of the weights; {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a {made['device'].upper()} that had other work, {made['precision']}, torch {made['torch']}, {made['date']}.\n")

@@ -7,7 +7,7 @@ __all__ = ['CHOICES', 'COUNTS', 'STATE', 'FREE', 'Settings', 'check_settings', '
            'make_optimiser', 'Training', 'Step', 'optimise', 'backward', 'shorten', 'share', 'to_device', 'check_batch',
            'hopeless', 'make_accelerator', 'prepared', 'write_state', 'read_state', 'states', 'save', 'restore', 'Log',
            'this_commit', 'configure', 'read_config', 'claim', 'rebuild', 'noting_signals', 'middle', 'validator',
-           'write_strip', 'Keeper', 'board', 'train', 'stop_all', 'plot_curves']
+           'write_strip', 'Keeper', 'board', 'train', 'stop_all', 'plot_curves', 'curves_of']
 
 # %% ../nbs/13_training.ipynb #a2991db3
 import contextlib
@@ -676,3 +676,12 @@ def plot_curves(
             if column == "loss": ax.set_yscale("log")
     if any(logs): ax.legend(frameon=False, **dict(loc="upper left", bbox_to_anchor=(1, 1)) if len(logs) > 3 else {})
     return axes
+
+# %% ../nbs/13_training.ipynb #da5b1552
+def curves_of(
+    folder, # Such as data/runs
+    name,   # Of weights that are kept there: a task's, say
+)->list:    # Paths
+    "The curves of a training that took several runs, in their order"
+    earlier = {int(n): path for path in Path(folder).glob(f"curve-{name}-*.csv") if (n := path.stem.removeprefix(f"curve-{name}-")).isdigit()}
+    return [*(earlier[n] for n in sorted(earlier)), Path(folder, f"curve-{name}.csv")]
