@@ -29,11 +29,11 @@ anything else. No training picture is in this repository.
 LIMITS = """
 ## Limits
 
-- Trained for half an hour to seven hours each on one CPU core, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
+- Trained for half an hour to seven and a half hours each on one CPU core, at {steps} steps, against 700,000 on GPUs in the papers. Expect the papers' ranking
   of methods, not their decibels.
 - Inpainting and deblurring are the least successful of the six. Under thin strokes the first is level with the smooth filling that it starts
   from, under large holes in faces ahead of it (PSNR / LPIPS of that alone: {filling}), on photographs of other things no better. The second
-  gains about a decibel on camera shakes of 3 to 23 pixels (chapter 22) and nothing on longer ones.
+  gains one to two decibels on camera shakes of 3 to 45 pixels (chapter 22) and nothing on longer ones.
 - The SDE has no clear lead over a plain network of the same size, trained by regression (method CNN-baseline in
   `data/runs/scores.csv`): at this budget it buys a choice between PSNR and LPIPS, and samples.
 - Deraining: streaks as in Rain100H and Rain100L. Not drops on a lens, not the veil of far rain, not snow.
