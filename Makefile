@@ -28,8 +28,10 @@ readme: $(READY)  ## Write README.md from nbs/index.ipynb
 	$(BIN)/python .ci/make_readme.py
 
 docs: need-quarto readme
-docs:  ## Build the site into _docs (needs Quarto)
-	PATH="$(CURDIR)/$(BIN):$$PATH" nbdev_docs
+docs:  ## Build the site into _docs and look at every page of it (needs Quarto, and Chromium or Chrome)
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)/.ci" nbdev_docs
+	$(BIN)/python .ci/finish_site.py _docs
+	$(BIN)/python .ci/check_browser.py _docs
 
 preview: $(READY)  ## Write all chapters as plain HTML into _preview (needs no Quarto)
 	@$(BIN)/python .ci/preview.py

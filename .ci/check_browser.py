@@ -1,65 +1,43 @@
-"""Headless Chromium opens every page of `make preview`, at the width of a desk and of a phone: no script error, no formula that
-KaTeX refused, no LaTeX left over, no broken picture, no link that leads nowhere, nothing wider than the screen."""
-import json, os, shutil, subprocess, sys, tempfile, threading
+"""Headless Chromium opens every page, at the width of a desk and of a phone, light and dark (look.js): no script error, no formula that is
+not set, no LaTeX left over, no broken picture, no link that leads nowhere, nothing wider than the screen, no text too faint to read.
+
+    python .ci/check_browser.py [FOLDER]
+
+FOLDER holds the site as Quarto built it; without it, the pages of `make preview` are looked at.
+"""
+import json, os, re, shutil, subprocess, sys, tempfile, threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlparse
 import preview
 
-BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')
+HERE = Path(__file__).parent
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome')
 WIDTHS = {'desk': 1280, 'phone': 390}
-PATIENCE = 600 # seconds for all pages
+PATIENCE = 900 # seconds for all pages
+THEMES = re.compile(r'contrast of|anchors that stand twice')
+BASE = '/irsde/' # as on the site, since its page for lost readers has addresses from the top
 
 # Put at the head of every page: what goes wrong while it loads
-LISTEN = b'''<head><script>window.problems = [];
+LISTEN = b'''<script>window.problems = [];
 addEventListener("error", e => problems.push(e.message || "cannot load " + (e.target.src || e.target.href)), true);
 addEventListener("unhandledrejection", e => problems.push(String(e.reason)));
-for (const kind of ["error", "warn"]) { const old = console[kind]; console[kind] = (...a) => { problems.push(kind + ": " + a.join(" ")); old.apply(console, a); }; }
-</script>'''
-
-# Loads each page into a frame of each width, looks at it, and reports
-HARNESS = '''<!doctype html><body><script>
-const pages = %s, widths = %s, anchors = {}, found = [];
-const say = (page, width, what) => found.push(`${page} (${width}): ${what}`);
-function load(page, width) { return new Promise(done => {
-  const frame = document.createElement("iframe");
-  frame.style.cssText = `width:${width}px;height:900px;border:0`;
-  frame.onload = () => setTimeout(() => done(frame), 50);
-  frame.src = page; document.body.append(frame); }); }
-async function look() {
-  const links = [];
-  for (const page of pages) for (const [name, width] of Object.entries(widths)) {
-    const frame = await load(page, width), doc = frame.contentDocument, root = doc.documentElement;
-    await Promise.all([...doc.images].map(o => o.complete || new Promise(r => { o.onload = o.onerror = r; })));
-    frame.contentWindow.problems.forEach(o => say(page, name, o));
-    doc.querySelectorAll(".katex-error").forEach(o => say(page, name, "formula: " + o.title));
-    const walk = doc.createTreeWalker(doc.body, NodeFilter.SHOW_TEXT);
-    for (let n; n = walk.nextNode();) if (!n.parentElement.closest(".katex, pre, code, script, style, svg") && /\\\\[A-Za-z]{2,}|\\$[^$]+\\$/.test(n.data)) say(page, name, "LaTeX: " + n.data.trim().slice(0, 100));
-    for (const o of doc.images) { if (!o.naturalWidth) say(page, name, "broken picture " + o.src.slice(0, 100)); if (!o.alt) say(page, name, "picture without alternative text"); }
-    if (root.scrollWidth > root.clientWidth + 1) {
-      const wide = [...doc.querySelectorAll("main *")].filter(o => o.getBoundingClientRect().right > root.clientWidth + 1 && ![...ancestors(o)].some(p => getComputedStyle(p).overflowX !== "visible"))[0];
-      say(page, name, `${root.scrollWidth} pixels wide, the screen has ${root.clientWidth}` + (wide ? `: <${wide.tagName.toLowerCase()} class="${wide.className}"> ${wide.textContent.trim().slice(0, 60)}` : "")); }
-    if (!doc.querySelector("h1")) say(page, name, "no title");
-    anchors[page] = new Set([...doc.querySelectorAll("[id]")].map(o => o.id));
-    if (name === "desk") for (const o of doc.links) if (o.origin === location.origin && !o.closest(".anchor-link")) links.push([page, decodeURIComponent(o.pathname.slice(1)), decodeURIComponent(o.hash.slice(1))]);
-    frame.remove();
-  }
-  for (const [page, to, hash] of links) { if (!to) continue;
-    if (!(to in anchors)) { const there = await fetch("/" + to, {method: "HEAD"}); if (!there.ok) say(page, "link", to + " does not exist"); }
-    else if (hash && !anchors[to].has(hash) && ![...anchors[to]].some(o => o.toLowerCase() === hash.toLowerCase())) say(page, "link", `${to} has no #${hash}`); }
-  return found; }
-function* ancestors(o) { for (let p = o.parentElement; p && p.tagName !== "MAIN"; p = p.parentElement) yield p; }
-look().catch(e => ["the check itself: " + e.stack]).then(o => fetch("/report", {method: "POST", body: JSON.stringify(o)}));
+for (const kind of %s) { const old = console[kind]; console[kind] = (...a) => { problems.push(kind + ": " + a.join(" ")); old.apply(console, a); }; }
 </script>'''
 
 class Server(SimpleHTTPRequestHandler):
     "The pages, each with LISTEN in it; the harness; and a place to report to"
     def log_message(self, *_): pass
 
+    def translate_path(self, path): return super().translate_path('/' + path.removeprefix(BASE))
+
     def do_GET(self):
-        path = Path(self.directory, self.path.lstrip('/').partition('?')[0])
-        if self.path == '/harness': body = (HARNESS % (json.dumps(self.server.pages), json.dumps(WIDTHS))).encode()
-        elif path.suffix == '.html' and path.is_file(): body = path.read_bytes().replace(b'<head>', LISTEN, 1)
+        path = Path(self.translate_path(urlparse(self.path).path))
+        if self.path == f'{BASE}harness':
+            settings = f'const PAGES = {json.dumps(self.server.pages)}, WIDTHS = {json.dumps(WIDTHS)};'
+            body = f'<!doctype html><body><script>{settings}\n{(HERE/"look.js").read_text(encoding="utf-8")}</script>'.encode()
+        elif path.suffix == '.html' and path.is_file(): body = path.read_bytes().replace(b'<head>', b'<head>' + self.server.listen, 1)
         else: return super().do_GET()
         self.send_response(200)
         self.send_header('Content-Type', 'text/html; charset=utf-8')
@@ -73,14 +51,15 @@ class Server(SimpleHTTPRequestHandler):
         self.end_headers()
         self.server.done.set()
 
-def browse(browser, folder):
-    "What the browser has to say of the pages in a folder"
+def browse(browser, folder, kinds=('error', 'warn')):
+    "The pages in a folder, and what the browser has to say of them; console messages of these kinds are faults"
     server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Server, directory=str(folder)))
     server.pages, server.done, server.report = sorted(o.name for o in Path(folder).glob('*.html')), threading.Event(), None
+    server.listen = LISTEN % json.dumps(kinds).encode()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [browser, '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-                   '--disable-extensions', '--window-size=1400,1000', f'--user-data-dir={profile}', f'http://127.0.0.1:{server.server_port}/harness']
+                   '--disable-extensions', '--window-size=1400,1000', f'--user-data-dir={profile}', f'http://127.0.0.1:{server.server_port}{BASE}harness']
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try: server.done.wait(PATIENCE)
         finally:
@@ -89,19 +68,24 @@ def browse(browser, folder):
             server.shutdown()
     return server.pages, server.report
 
-def main():
+def skipped(why, site):
+    "Whether it may pass that no page was looked at: not in continuous integration, and not for a site that is to be published"
+    print(f'SKIPPED: the pages were not opened, {why}')
+    return site is None and not os.environ.get('CI')
+
+def main(site=None):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print(f"SKIPPED: the pages were not opened, as none of {', '.join(BROWSERS)} is on the PATH (Debian: apt install chromium)")
-        return True
-    if preview.katex() is None and not os.environ.get('CI'): # as in check_site: nothing is left out in continuous integration
-        print('SKIPPED: the pages were not opened, as npm could not bring KaTeX, which they need')
-        return True
+    if browser is None: return skipped(f"as none of {', '.join(BROWSERS[:4])} is on the PATH (Debian: apt install chromium)", site)
+    if site is None and preview.modules() is None: return skipped('as npm could not bring KaTeX and Bootswatch, which the preview needs', site)
     with tempfile.TemporaryDirectory() as tmp:
-        if not preview.build(Path(tmp)/'pages'): return False
-        pages, found = browse(browser, Path(tmp)/'pages')
+        if site is None and not preview.build(Path(tmp)/'pages'): return False
+        pages, found = browse(browser, site or Path(tmp)/'pages', ('error', 'warn') if site is None else ('error',))
     if found is None: found = [f'{browser} did not finish {len(pages)} pages in {PATIENCE} s']
-    print(f'{len(pages)} pages opened at {" and ".join(f"{w} pixels" for w in WIDTHS.values())}', *found, sep='\n')
+    if site is not None: # what the themes do is not ours to stop a site for
+        told = [o for o in found if THEMES.search(o)]
+        found = [o for o in found if o not in told]
+        print(*(f'NOTE: {o}' for o in told), sep='\n')
+    print(f'{len(pages)} pages opened at {" and ".join(f"{w} pixels" for w in WIDTHS.values())}, light and dark', *found, sep='\n')
     return pages and not found
 
-if __name__ == '__main__': sys.exit(not main())
+if __name__ == '__main__': sys.exit(not main(*map(Path, sys.argv[1:])))

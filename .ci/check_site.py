@@ -1,5 +1,7 @@
-"""The site can be built, shown without Quarto: nbdev's own processing of every page runs; the configuration, the sidebar,
-titles, links, cross-references and pictures hold together; every figure has a text for those who cannot see it; KaTeX can set every formula, and no LaTeX stands outside one."""
+"""The site can be built, shown without Quarto: the processing of every page runs; the configuration, the sidebar, titles, links,
+cross-references and pictures hold together; every figure has a text for those who cannot see it; the reference says each signature once
+and describes what it names; a solution shows nothing until it is opened; tables have one row of heads and nothing cut; the pages speak of the
+subject, not of the work on it; KaTeX can set every formula, and no LaTeX stands outside one."""
 import json, os, re, shutil, subprocess, sys, tempfile
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 CITED = re.compile(r'(?<![\w.])@([a-z]+\d{4}\w*)')
 LABEL = re.compile(r'\{[^{}\n]*?#([\w:.-]+)[^{}\n]*\}') # {#eq-name}, {#sec-name .class}
 OPTION = re.compile(r'^#\|\s*([\w-]+)\s*:\s*(.*?)\s*$', re.MULTILINE) # Quarto's of a code cell
+WORK = re.compile(r"\b(our notes|we had aimed|we aimed|the demand (is|was)|we nearly|measured elsewhere|made elsewhere|measurement made|once they exist|honestly)\b", re.IGNORECASE)
+SIGNATURE = re.compile(r'^(?:async )?(?:def|class) (\w+)', re.MULTILINE)
 RAW_LATEX = re.compile(r'\\[A-Za-z]{2,}|\$')
 # Pandoc's rules, which Quarto follows: no space inside the dollars, no digit after them, no blank line between them
 MARKDOWN = MarkdownIt('commonmark').enable('table').disable('text_join').use(
@@ -30,6 +34,7 @@ class Page:
         self.name, nb = path.name, nbformat.read(path, as_version=4)
         self.meta = next((yaml.safe_load(o.source.strip().strip('-')) for o in nb.cells if o.cell_type == 'raw'), {})
         self.code = [o.source for o in nb.cells if o.cell_type == 'code']
+        self.cells = nb.cells
         self.figures = [dict(OPTION.findall(c.source)) for c in nb.cells if c.cell_type == 'code'
                         if 'fig-cap' in c.source or any(k.startswith('image/') for o in c.outputs for k in o.get('data', {}))]
         outputs = [o.data for c in nb.cells if c.cell_type == 'code' for o in c.outputs if 'data' in o]
@@ -38,6 +43,10 @@ class Page:
             shown = next((o for o in ('text/html', 'text/markdown', 'text/latex') if o in data), None)
             if shown and shown != 'text/html': self.texts.append(data[shown])
 
+    @cached_property
+    def open(self): # names whose source stands open as part of the library
+        shown = [o for o in self.code if 'classes: library' in o]
+        return {m for text in shown for m in SIGNATURE.findall(text)}
     @cached_property
     def tokens(self): return [o for text in self.texts for o in flat(MARKDOWN.parse(LABEL.sub('', text)))]
     @property
@@ -69,7 +78,8 @@ def process(tmp):
     for name in ('settings.ini', '_quarto.yml'): shutil.copy(ROOT/name, tmp)
     for name in ('nbs', 'irsde'): shutil.copytree(ROOT/name, tmp/name, symlinks=True, ignore=shutil.ignore_patterns('.*', '__pycache__'))
     code = 'from nbdev.quarto import refresh_quarto_yml, proc_nbs; refresh_quarto_yml(); proc_nbs(n_workers=2)'
-    res = subprocess.run([sys.executable, '-c', f"if __name__ == '__main__': {code}"], cwd=tmp, text=True, capture_output=True)
+    res = subprocess.run([sys.executable, '-c', f"if __name__ == '__main__': {code}"], cwd=tmp, text=True, capture_output=True,
+                         env=dict(os.environ, PYTHONPATH=str(ROOT/'.ci')))
     if res.returncode: print(res.stdout, res.stderr, sep='\n')
     return res.returncode == 0
 
@@ -90,6 +100,55 @@ def check_configuration(tmp):
     for name in sorted(pages - set(entries)): yield f'sidebar.yml: does not list {name}'
     for name in sorted({o for o in entries if entries.count(o) > 1}): yield f'sidebar.yml: lists {name} twice'
 
+def check_config_of_pages(config):
+    "What the site needs of _quarto.yml beside its lists: each of these has failed a reader once"
+    html, website = config['format']['html'], config['website']
+    if html.get('html-math-method') != 'katex':
+        yield '_quarto.yml: html-math-method must be the plain word katex; as an object, Quarto does not keep require.js from KaTeX, and no formula is set'
+    if not html.get('respect-user-color-scheme'): yield '_quarto.yml: respect-user-color-scheme must be true'
+    themes = [o for o in (t for theme in html['theme'].values() for t in (theme if isinstance(theme, list) else [theme])) if o.endswith('.scss')]
+    files = [website.get('favicon'), website.get('open-graph', {}).get('image'), website.get('twitter-card', {}).get('image'), html['css'], *themes, '404.qmd']
+    for name in files:
+        if not name or not (ROOT/'nbs'/name).is_file(): yield f'_quarto.yml: needs nbs/{name}, which does not exist'
+
+def check_sidebar(sidebar, pages):
+    "The sidebar calls each page by its number and title"
+    for entry in (e for part in sidebar for e in part['contents']):
+        page = pages[entry['href']]
+        if entry['text'] != (wanted := 'Home' if entry['href'] == 'index.ipynb' else page.meta['title']): yield f"sidebar.yml: {entry['href']} is called {entry['text']!r}, its title is {wanted!r}"
+
+def check_reference(page):
+    "What the page says of functions: see .ci/site_pages.py"
+    for text in page.texts:
+        if 'Call self as a function' in text: yield f'"Call self as a function." in: {text.strip()[:80]}'
+        for block in re.findall(r'^```.*?^```', text, re.MULTILINE | re.DOTALL):
+            if re.search(r'\]\(https?://', block) and 'python' in block[:12]: yield f'a Markdown link within a signature: {block[:80]}'
+        if ' .api}' not in text: continue
+        heading, _, entry = text.partition('.api}')
+        names = heading.partition(' {#')[0].strip('# ').replace('\\', '').split(', ')
+        said = entry.rpartition('```')[2] if '```' in entry else re.sub(r'\[source\]\(.*|\[\]\{.*', '', entry)
+        if not said.strip() and not set(names) <= page.open: yield f'{", ".join(names)}: no docstring; give it one, or make it a helper (#| exporti)'
+    told = [m for text in page.texts if ' .api}' in text for m in SIGNATURE.findall(text)]
+    for name in sorted({o for o in told if told.count(o) > 1 or o in page.open}): yield f'the signature of {name} stands twice'
+
+def check_outputs(page):
+    "Solutions that spoil themselves, and tables out of form"
+    for cell in page.cells:
+        if cell.cell_type != 'code': continue
+        options = dict(OPTION.findall(cell.source))
+        if options.get('code-summary', '').strip('"').startswith('Solution') and cell.outputs and options.get('output') != 'false':
+            yield f'a solution shows its result below the fold: give it "#| output: false": {cell.source[:80]!r}'
+        for html in (o.data['text/html'] for o in cell.outputs if 'text/html' in o.get('data', {})):
+            for row in re.findall(r'<tr>(.*?)</tr>', html.partition('</thead>')[0], re.DOTALL):
+                if '"index_name' in row and 'col_heading' not in row: yield f'a table gives the name of its index a row of its own: {re.sub("<[^>]*>| +", " ", row).split()}'
+            for text in re.findall(r'<td[^>]*>([^<]*)</td>', html):
+                if len(text) == 50 and text.endswith('...'): yield f'pandas has cut a cell: {text}'
+
+def check_words(page):
+    "Sentences about the work in place of the subject"
+    for text in page.texts:
+        for m in WORK.finditer(text): yield f'"{m[0]}" speaks of the work, not of the subject: {text[max(0, m.start() - 40):m.end() + 40]!r}'
+
 def check_page(page, pages, site):
     "Titles, links and references of one page; `pages` maps both the notebook's name and the name of its HTML to a page"
     for key in ('title', 'description'):
@@ -97,7 +156,7 @@ def check_page(page, pages, site):
     for url in page.links:
         url = url.removeprefix(site)
         if re.match(r'[a-z]+:', url): continue
-        target, _, fragment = unquote(url).lstrip('/').partition('#')
+        target, _, fragment = unquote(url).lstrip('/').removeprefix('notebooks/').partition('#')
         other = pages.get(target, None) if target else page
         if other is None and not (ROOT/'nbs'/target).exists(): yield f'link to {url}, which does not exist'
         elif other and fragment and fragment.lower() not in {o.lower() for o in other.anchors}: yield f'link to {url}: no such heading there'
@@ -139,9 +198,11 @@ def main():
         tmp = Path(tmp)
         if not process(tmp): return False
         pages = [Page(o) for o in sorted((tmp/'_proc').glob('*.ipynb'))]
-        found = list(check_configuration(tmp))
+        found = list(check_configuration(tmp)) + list(check_config_of_pages(yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))))
     site = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text())['website']['site-url'] + '/'
     names = {name: o for o in pages for name in (o.name, o.meta.get('output-file'))}
+    found += check_sidebar(yaml.safe_load((ROOT/'nbs'/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents'], names)
+    for check in (check_reference, check_outputs, check_words): found += [f'{o.name}: {problem}' for o in pages for problem in check(o)]
     found += [f'{o.name}: {problem}' for o in pages for problem in check_page(o, names, site)] + [*check_citations(pages)] + check_formulas(pages)
     print(f'{len(pages)} pages read', *found, sep='\n')
     return pages and not found

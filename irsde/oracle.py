@@ -16,7 +16,7 @@ from .sde import IRSDE, expand
 # %% ../nbs/03_oracle.ipynb #15a1f73c
 @dataclass(frozen=True)
 class GaussianOracle:
-    "The exact noise estimate when every pixel of the clean image is N(mean, std^2), independently"
+    "The exact `model(x, mu, t) -> noise` when every pixel of the clean image is N(mean, std^2), independently"
     sde:IRSDE   # Or DenoisingSDE
     mean:float  # Of the prior; a tensor broadcastable to x works too
     std:float   # Of the prior, 0 for a known clean image
@@ -37,7 +37,7 @@ class GaussianOracle:
 # %% ../nbs/03_oracle.ipynb #f17662f1
 @dataclass(frozen=True)
 class EmpiricalOracle:
-    "The exact noise estimate when the clean image is one of a list, each as likely, blurred by N(0, std^2)"
+    "The exact `model(x, mu, t) -> noise` when the clean image is one of a list, each as likely, blurred by N(0, std^2)"
     sde:IRSDE     # Or DenoisingSDE
     x0s:Tensor    # (n, ...) clean images
     std:float=0.0 # Of the blur, in image units: 0 for the images themselves

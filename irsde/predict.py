@@ -44,9 +44,11 @@ class CleanPrediction(NoisePrediction):
 
 # %% ../nbs/05_predict.ipynb #8529a0b4
 class VelocityPrediction(NoisePrediction):
-    "A network whose raw output is the velocity along the arc from clean to noise: alpha lam noise - sqrt(1 - alpha^2) (x_0 - mu), in image units"
+    "A network whose raw output is the velocity, alpha lam noise - sqrt(1 - alpha^2) (x_0 - mu), in image units"
     def __init__(self, sde:IRSDE, net:nn.Module):
-        if isinstance(sde, DenoisingSDE): raise ValueError("a DenoisingSDE keeps its clean image in full, so there is no arc from clean to noise: predict the noise or the clean image")
+        if isinstance(sde, DenoisingSDE):
+            raise ValueError("a DenoisingSDE keeps its clean image in full, so there is no arc "
+                             "from clean to noise: predict the noise or the clean image")
         super().__init__(sde, net)
 
     def forward(self, x, mu, t)->Tensor:
