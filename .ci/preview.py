@@ -88,7 +88,7 @@ class Chapter:
 
     def code(self, i, cell):
         "A cell of code as Quarto's options have it"
-        o = {k: v.strip('"') for k, v in OPTION.findall(cell.source)}
+        o = {k: str(yaml.safe_load(v)) if v.startswith('"') else v for k, v in OPTION.findall(cell.source)}
         if o.get('include') == 'false': return ''
         source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.MULTILINE).strip('\n')
         parts = [raw(f'<div class="cell {o.get("classes", "")}">')]

@@ -53,11 +53,18 @@ def fields(cls):
     skipped = range(doc.lineno, doc.end_lineno + 1) if doc else ()
     return '\n'.join(line for i, line in enumerate(source.splitlines()[:last], 1) if i not in skipped)
 
+def aligned(text):
+    "The comments of a signature in one column"
+    lines = [re.match(r'(.*?)( # .*)?$', line).groups() for line in text.splitlines()]
+    column = max((len(code.rstrip()) for code, comment in lines if comment), default=0)
+    return '\n'.join(f'{code.rstrip():<{column}} {comment}' if comment else code for code, comment in lines)
+
 def signature(thing, name):
     "How a thing is called, with the comments of its parameters, as one block of code"
     if inspect.isclass(thing) and '__dataclass_fields__' in vars(thing) and any(thing.__annotations__): text = fields(thing)
-    else: text = str(DocmentText(thing, maxline=100, docstring=False)).replace('def __init__(', f'class {name}(')
-    return f'```python\n{text.replace("`", "")}\n```'
+    else: text = str(DocmentText(thing, maxline=100, docstring=False))
+    if inspect.isclass(thing): text = re.sub(r'^def \w+\(', f'class {name}(', text)
+    return f'```python\n{aligned(text.replace("`", "").replace(":NoneType=", "="))}\n```'
 
 def heading(names, module, level=3):
     "One heading for the names of a cell, an anchor for each, and the way to their source"
