@@ -24,13 +24,14 @@ function* texts(doc, root = doc.body) {
 }
 
 // --- What is looked for: each takes a document and yields what is wrong with it
+function glyphs(doc, text) { const range = doc.createRange(); range.selectNodeContents(text); return range.getBoundingClientRect(); }
 function* formulas(doc) {
   for (const o of doc.querySelectorAll(".katex-error")) yield "formula: " + o.title;
   const bare = [...doc.querySelectorAll(".math")].filter(o => !o.querySelector(".katex"));
   if (bare.length) yield `${bare.length} formulas are not set, the first is ${short(bare[0])}`;
   for (const n of texts(doc)) if (!n.parentElement.closest(".katex, .math, pre, code, script, style, svg") && /\\[A-Za-z]{2,}|\$[^$]+\$/.test(n.data)) yield "LaTeX: " + n.data.trim().slice(0, 100);
   for (const o of doc.querySelectorAll(".katex-display .katex-html")) {
-    const tag = o.querySelector(":scope > .tag")?.getBoundingClientRect(), parts = [...o.querySelectorAll(":scope > .base")].map(b => b.getBoundingClientRect());
+    const tag = o.querySelector(":scope > :is(.katex-tag, .tag) > .mord")?.getBoundingClientRect(), parts = [...o.querySelectorAll(":scope > :is(.katex-base, .base)")].flatMap(b => [...texts(doc, b)].map(n => glyphs(doc, n)));
     if (tag && parts.some(b => b.right > tag.left + 1 && b.left < tag.right - 1 && b.bottom > tag.top && b.top < tag.bottom)) yield "an equation's number is printed over it: " + short(o);
   }
 }

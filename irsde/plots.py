@@ -169,9 +169,11 @@ def play(
 # %% ../nbs/16_plots.ipynb #71dc0ebb
 NUMBER = re.compile(r"[-+−±<>≈×~]?\s*\.?\d[\d.,\s/×±e^+−-]*(%|dB|[kMGmµn]?[sBg]|MiB|GiB|MB|GB|min|h|px|MP)?")
 
-def holds_numbers(column): # A column of numbers, or of words for numbers such as "23.65 / .071", "4 ms" and "-" for an unknown one
+NO_NUMBER = ("", "-", "–", "all") # what may stand among numbers
+
+def holds_numbers(column): # A column of numbers, or of words for numbers such as "23.65 / .071", "4 ms" and "all"
     known = [str(o).strip() for o in column if o is not None]
-    return any(o not in "-–" for o in known) and all(o in "-–" or NUMBER.fullmatch(o) for o in known)
+    return any(o not in NO_NUMBER for o in known) and all(o in NO_NUMBER or NUMBER.fullmatch(o) for o in known)
 
 def one_row_of_heads(frame): # The name of the index moves into the corner, beside that of the columns
     index, columns = frame.index.names, frame.columns.name
