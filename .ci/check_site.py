@@ -166,6 +166,8 @@ def check_page(page, pages, site):
         cap, alt = (figure.get(o, '').strip('"') for o in ('fig-cap', 'fig-alt'))
         if not 60 <= len(alt) <= 300 or alt == cap:
             yield f'figure {figure.get("label", cap[:60])}: fig-alt has {len(alt)} characters; say in 60 to 300 what the caption does not and the eye sees'
+    for token in page.tokens:
+        if token.type == 'text' and '](' in token.content: yield f'a link that is not one: {token.content.strip()[:100]}'
     for found, text in page.stray: yield f'"{found}" outside a formula, in: {text.strip()[:120]}'
 
 def check_citations(pages):

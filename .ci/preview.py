@@ -122,6 +122,7 @@ class Chapter:
             path.write_bytes(data[picture].encode() if 'svg' in picture else base64.b64decode(data[picture]))
             size = ''.join(f' {k}="{v}"' for k, v in out.get('metadata', {}).get(picture, {}).items() if k in ('width', 'height'))
             return raw(f'<div class="cell-output cell-output-display"><p><img src="{self.folder.name}/{path.name}"{size} class="img-fluid figure-img" alt="{html.escape(o.get("fig-alt", ""))}"></p></div>')
+        if 'text/markdown' in data and o.get('output') == 'asis': return self.refer(data['text/markdown'])
         if 'text/markdown' in data: return f"::: {{.cell-output .cell-output-display .cell-output-markdown}}\n{self.refer(data['text/markdown'])}\n:::"
         if 'text/plain' in data: return raw(f'<div class="cell-output cell-output-display"><pre><code>{html.escape(data["text/plain"])}</code></pre></div>')
         return ''

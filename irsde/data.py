@@ -111,7 +111,7 @@ def read_image(
     channels=3,        # 3, or 1 for grey
     alpha="refuse",    # What to do with transparency: "refuse", "drop" or "keep" (as channel 4, or 2 of grey)
 )->Tensor:             # (c, h, w) float32 in [0, 1]
-    "The picture in a file, upright; an OSError names a file that is none"
+    "The picture in a file, upright; an OSError if the file holds no picture"
     return to_tensor(decode(path, channels, alpha))
 
 # %% ../nbs/10_data.ipynb #0f27a84c

@@ -379,7 +379,9 @@ def score_table(
     table = table.rename(columns={"test_set": "pictures", "n_images": "n"})
     words = [o for o in ("solver", "budget", "protocol", "source") if o in table]
     table[words] = table[words].fillna("")
-    return styled(table).hide(axis="index").format({**DIGITS, "calls": "{:.0f}"}, na_rep="")
+    whole = [o for o in ("pictures", "solver", "protocol") if o in table]
+    table = styled(table).hide(axis="index").format({**DIGITS, "calls": "{:.0f}"}, na_rep="")
+    return table.set_properties(subset=whole, **{"white-space": "nowrap"})
 
 # %% ../nbs/18_evaluate.ipynb #5388d32c
 def folded(

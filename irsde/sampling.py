@@ -22,7 +22,7 @@ from .sde import IRSDE, check_state, check_time
 # %% ../nbs/04_sampling.ipynb #45500851
 @dataclass(frozen=True)
 class Solver:
-    "A way back in time"
+    "One way back in time: how a step is made, its order, and whether it draws noise"
     step:Callable # `step(sde, x, past, mu, s, z) -> x_s`, with `past` = [(t, estimate of x_0), ...], the newest first
     order:int     # Global error ~ step^order between two times above 0: of paths, or if random of the variance
     random:bool   # Does a step draw noise?
