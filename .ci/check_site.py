@@ -138,6 +138,9 @@ def check_outputs(page):
         options = dict(OPTION.findall(cell.source))
         if options.get('code-summary', '').strip('"').startswith('Solution') and cell.outputs and options.get('output') != 'false':
             yield f'a solution shows its result below the fold: give it "#| output: false": {cell.source[:80]!r}'
+        label = options.get('label', '').partition('-')[0]
+        if label in ('fig', 'tbl') and (len(cell.outputs) > 1 or f'{label}-cap' not in options):
+            yield f"{options['label']}: has {len(cell.outputs)} outputs and {'a' if f'{label}-cap' in options else 'no'} {label}-cap; what bears a number is one thing with a caption"
         for html in (o.data['text/html'] for o in cell.outputs if 'text/html' in o.get('data', {})):
             for row in re.findall(r'<tr>(.*?)</tr>', html.partition('</thead>')[0], re.DOTALL):
                 if '"index_name' in row and 'col_heading' not in row: yield f'a table gives the name of its index a row of its own: {re.sub("<[^>]*>| +", " ", row).split()}'
