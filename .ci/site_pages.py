@@ -1,13 +1,16 @@
-"""What nbdev does to a notebook to make a page of it, where the book wants it otherwise: `procs` in settings.ini names them.
+"""What nbdev does to a notebook to make a page of it, where the book wants it otherwise.
 
-    Opening     the chapter's number before its title; badge, download, reading and running time in one line
-    Reference   what a page says of the functions that it exports
-    PublicLinks a name in the text links to its entry only if it has one
-    UniqueTables two tables of one page with the same heads keep their anchors and colours apart
+`procs` in settings.ini names these:
 
-nbdev's own processors for the second (`skip_procs` in settings.ini) run the chapter's code to ask the functions for their signatures. They
-describe a function without a docstring as "Call self as a function.", set links inside signatures, read stars in a docstring as emphasis, leave
-out the comments of a dataclass's fields, and show a signature above the source that repeats it.
+    Opening       the chapter's number before its title; badge, download, reading and running time in one line
+    Reference     what a page says of the functions that it exports
+    PublicLinks   a name in the text links to its entry only if it has one
+    UniqueTables  two tables of one page with the same heads keep their anchors and colours apart
+
+nbdev's own processors for the second (`skip_procs` in settings.ini) run the chapter's code to ask the functions
+for their signatures. They describe a function without a docstring as "Call self as a function.", set links inside
+signatures, read stars in a docstring as emphasis, leave out the comments of a dataclass's fields, and show a
+signature above the source that repeats it.
 """
 import ast, csv, importlib, inspect, json, re, textwrap
 from functools import cache
@@ -22,18 +25,30 @@ ROOT = Path(__file__).parents[1]
 EXPORTS = {'export', 'exports', 'exporti'}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 SHOW_DOC = re.compile(r'^show_doc\(([\w.]+)\)', re.MULTILINE)
+TITLE = re.compile(r"^title: ['\"]?", re.MULTILINE)
+ENTRY = re.compile(r'^#\|\s*exports?\s*$', re.MULTILINE)
+FOLDED = re.compile(r'^#\|\s*(hide|echo:\s*false|code-fold:\s*true|exporti?)\b', re.MULTILINE)
 BADGE = re.compile(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*/nbs/([^)/]+\.ipynb))\)')
 AUTO_LINK = re.compile(r'\[(`[^`\]]+`)\]\((https?://[^)#\s]+/(\w+)\.html#([\w.]+))\)')
 
 def module_of(nb):
     "The module of irsde that a notebook exports, or None"
-    found = next((cell.directives_['default_exp'] for cell in nb.cells if 'default_exp' in cell.directives_), None)
+    found = [cell.directives_['default_exp'][0] for cell in nb.cells if 'default_exp' in cell.directives_]
     return importlib.import_module(f'irsde.{found[0]}') if found else None
 
 def symbol(module, name):
     "What a dotted name means in a module; click's commands are taken for the function in them"
     for part in name.split('.'): module = getattr(module, part)
     return getattr(module, 'callback', None) or module
+
+def defined(source):
+    "Names of the functions and classes of a cell"
+    return [o.name for o in ast.parse(source).body if isinstance(o, DEFINITIONS)]
+
+def cells_of(notebook):
+    "(type, source) of the cells of a notebook's file"
+    cells = json.loads(notebook.read_text(encoding='utf-8'))['cells']
+    return [(o['cell_type'], ''.join(o['source'])) for o in cells]
 
 def in_code(text):
     "A text for Markdown to show as it stands, but for its `code`"
@@ -61,17 +76,20 @@ def aligned(text):
 
 def signature(thing, name):
     "How a thing is called, with the comments of its parameters, as one block of code"
-    if inspect.isclass(thing) and '__dataclass_fields__' in vars(thing) and any(thing.__annotations__): text = fields(thing)
+    dataclass = inspect.isclass(thing) and '__dataclass_fields__' in vars(thing)
+    if dataclass and any(thing.__annotations__): text = fields(thing)
     else: text = str(DocmentText(thing, maxline=100, docstring=False))
     if inspect.isclass(thing): text = re.sub(r'^def \w+\(', f'class {name}(', text)
     return f'```python\n{aligned(text.replace("`", "").replace(":NoneType=", "="))}\n```'
 
 def heading(names, module, level=3):
     "One heading for the names of a cell, an anchor for each, and the way to their source"
-    file, line = f'{module.__name__.replace(".", "/")}.py', inspect.getsourcelines(symbol(module, names[0]))[1]
-    link = f'\n\n[source]({get_config().git_url}/blob/{get_config().branch}/{file}#L{line}){{.source-link target="_blank"}}'
-    others = ''.join(f'[]{{#{o.lower()}}}' for o in names[1:])
-    return f'{"#" * level} {in_code(", ".join(names))} {{#{names[0].lower()} .api}}{link}' + (f'\n\n{others}' if others else '')
+    config, (_, line) = get_config(), inspect.getsourcelines(symbol(module, names[0]))
+    address = f'{config.git_url}/blob/{config.branch}/{module.__name__.replace(".", "/")}.py#L{line}'
+    parts = [f'{"#" * level} {in_code(", ".join(names))} {{#{names[0].lower()} .api}}',
+             f'[source]({address}){{.source-link target="_blank"}}',
+             ''.join(f'[]{{#{o.lower()}}}' for o in names[1:])]
+    return '\n\n'.join(filter(None, parts))
 
 def folded(cell, summary):
     "The cell, its source behind a line to click on"
@@ -86,8 +104,8 @@ class Reference(Processor):
     "Entries for what the notebook exports, each with its signature once"
     def begin(self):
         self.module = module_of(self.nb)
-        parsed = [(cell, ast.parse(cell.source).body) for cell in self.nb.cells if cell.cell_type == 'code' and EXPORTS & set(cell.directives_)]
-        self.open = {o.name for cell, body in parsed if 'exports' in cell.directives_ for o in body if isinstance(o, DEFINITIONS)}
+        shown = [o.source for o in self.nb.cells if o.cell_type == 'code' and 'exports' in o.directives_]
+        self.open = {name for source in shown for name in defined(source)}
         self.nb.cells = [new for cell in self.nb.cells for new in self.replaced(cell)]
 
     def replaced(self, cell):
@@ -101,22 +119,24 @@ class Reference(Processor):
 
     def exported(self, cell, kind):
         "An exported cell as its kind wants: exports open, export by its signature, exporti behind a fold"
-        body = ast.parse(cell.source).body
-        names = [o.name for o in body if isinstance(o, DEFINITIONS)]
-        constants = [t.id for o in body if isinstance(o, ast.Assign) for t in o.targets if isinstance(t, ast.Name)]
+        names = defined(cell.source)
+        assigned = [t for o in ast.parse(cell.source).body if isinstance(o, ast.Assign) for t in o.targets]
+        constants = [o.id for o in assigned if isinstance(o, ast.Name)]
         if not names + constants: return [] # imports
         if kind == 'exporti': return [folded(cell, f'Helpers: {few(names or constants)}')]
         if kind == 'exports':
             cell.source = f'#| classes: library\n{cell.source}'
             return ([mk_cell(heading(names, self.module), 'markdown')] if names else []) + [cell]
         if not names: return [folded(cell, f'Source: {few(constants)}')]
-        return [mk_cell(self.entry(name), 'markdown') for name in names] + [folded(cell, f'Source of {few(names)}')]
+        entries = [mk_cell(self.entry(name), 'markdown') for name in names]
+        return [*entries, folded(cell, f'Source of {few(names)}')]
 
     def entry(self, name):
         "Heading, signature unless it stands on the page already, docstring"
         thing = symbol(self.module, name)
         stands = '.' in name and name.split('.')[0] in self.open
-        parts = [heading([name], self.module, 4 if '.' in name else 3), '' if stands else signature(thing, name), first_paragraph(thing)]
+        parts = [heading([name], self.module, 4 if '.' in name else 3),
+                 '' if stands else signature(thing, name), first_paragraph(thing)]
         return '\n\n'.join(filter(None, parts))
 
 class PublicLinks(Processor):
@@ -134,10 +154,9 @@ def entries(page):
     "Anchors of the entries that a module's page has"
     source = next((o for o in (ROOT/'nbs').glob('[0-9]*.ipynb') if o.stem.partition('_')[2] == page), None)
     if source is None: return set()
-    cells = [''.join(c['source']) for c in json.loads(source.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code']
-    shown = [re.sub(r'^\s*#\|.*$', '', o, flags=re.MULTILINE) for o in cells if re.search(r'^#\|\s*exports?\s*$', o, re.MULTILINE)]
-    names = {o.name for text in shown for o in ast.parse(text).body if isinstance(o, DEFINITIONS)}
-    return {o.lower() for o in names | {m for text in cells for m in SHOW_DOC.findall(text)}}
+    code = [text for kind, text in cells_of(source) if kind == 'code']
+    names = {o for text in code if ENTRY.search(text) for o in defined(text)}
+    return {o.lower() for o in names | {m for text in code for m in SHOW_DOC.findall(text)}}
 
 class UniqueTables(Processor):
     "A styled table bears an id made of its heads; a second one of the same heads gets a number behind it"
@@ -154,18 +173,20 @@ class UniqueTables(Processor):
 def minutes_to_read(cells):
     "200 words of prose or 20 lines of code that show take a minute; `cells` are (type, source)"
     words = sum(len(text.split()) for kind, text in cells if kind == 'markdown')
-    shown = [text for kind, text in cells if kind == 'code' and not re.search(r'^#\|\s*(hide|echo:\s*false|code-fold:\s*true|exporti?)\b', text, re.MULTILINE)]
-    return max(1, round(words / 200 + sum(not line.startswith('#|') for text in shown for line in text.splitlines()) / 20))
+    shown = [text for kind, text in cells if kind == 'code' and not FOLDED.search(text)]
+    lines = sum(not line.startswith('#|') for text in shown for line in text.splitlines())
+    return max(1, round(words / 200 + lines / 20))
 
 def seconds_to_run():
     "Chapter -> seconds, as .ci/check_chapters.py --keep measured them"
-    with open(ROOT/'data'/'runs'/'chapters.csv', encoding='utf-8') as f: return {o['chapter']: float(o['seconds']) for o in csv.DictReader(f)}
+    with open(ROOT/'data'/'runs'/'chapters.csv', encoding='utf-8') as f:
+        return {o['chapter']: float(o['seconds']) for o in csv.DictReader(f)}
 
 def times(name):
     "Minutes to read and seconds to run a chapter, rounded as they are told"
-    cells = [(c['cell_type'], ''.join(c['source'])) for c in json.loads((ROOT/'nbs'/f'{name}.ipynb').read_text(encoding='utf-8'))['cells']]
     seconds = seconds_to_run().get(name)
-    return minutes_to_read(cells), None if seconds is None else max(5, 5 * round(seconds / 5))
+    run = None if seconds is None else max(5, 5 * round(seconds / 5))
+    return minutes_to_read(cells_of(ROOT/'nbs'/f'{name}.ipynb')), run
 
 class Opening(Processor):
     "Number, badge, download and times of a chapter"
@@ -173,12 +194,15 @@ class Opening(Processor):
         path = Path(self.nb.path_)
         number = re.match(r'\d\d(?=_)', path.name)
         for cell in self.nb.cells:
-            if cell.cell_type == 'raw' and number: cell.source = re.sub(r"^title: (['\"]?)", rf'title: \g<1>{number[0]} ', cell.source, count=1, flags=re.MULTILINE)
+            if cell.cell_type == 'raw' and number:
+                cell.source = TITLE.sub(rf'\g<0>{number[0]} ', cell.source, count=1)
             if cell.cell_type == 'markdown' and cell.source: cell.source = BADGE.sub(self.line, cell.source)
 
     def line(self, match):
         name = match[2]
         read, run = times(Path(name).stem)
-        facts = [f'{read} {"minute" if read == 1 else "minutes"} to read'] + ([f'{run} seconds to run'] if run else [])
-        return (f'::: {{.opening}}\n[![Open in Colab](images/colab.svg){{fig-alt="Open in Colab" .nolightbox}}]({match[1]}) '
+        facts = [f'{read} {"minute" if read == 1 else "minutes"} to read']
+        if run: facts.append(f'{run} seconds to run')
+        badge = '![Open in Colab](images/colab.svg){fig-alt="Open in Colab" .nolightbox}'
+        return (f'::: {{.opening}}\n[{badge}]({match[1]}) '
                 f'[Download the notebook](notebooks/{name}){{download="{name}"}} {", ".join(facts)}\n:::')
