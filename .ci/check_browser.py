@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlparse
 import preview
+from check_site import modules
 
 HERE = Path(__file__).parent
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome')
@@ -76,7 +77,7 @@ def skipped(why, site):
 def main(site=None):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None: return skipped(f"as none of {', '.join(BROWSERS[:4])} is on the PATH (Debian: apt install chromium)", site)
-    if site is None and preview.modules() is None: return skipped('as npm could not bring KaTeX and Bootswatch, which the preview needs', site)
+    if site is None and modules() is None: return skipped('as npm could not bring KaTeX and Bootswatch, which the preview needs', site)
     with tempfile.TemporaryDirectory() as tmp:
         if site is None and not preview.build(Path(tmp)/'pages'): return False
         pages, found = browse(browser, site or Path(tmp)/'pages', ('error', 'warn') if site is None else ('error',))

@@ -181,19 +181,28 @@ def check_citations(pages):
         for name in sorted(page.citations - set(keys)): yield f'{page.name}: cites @{name}, which references.bib does not have'
     for name in sorted(set(keys) - {o for page in pages for o in page.citations}): yield f'references.bib: nobody cites {name}'
 
+def modules():
+    "The folder that npm put KaTeX and the themes of `make preview` in, or None if it could not"
+    here = ROOT/'.ci'
+    wanted = json.loads((here/'package.json').read_text(encoding='utf-8'))['dependencies']
+    def there(name):
+        facts = here/'node_modules'/name/'package.json'
+        return facts.is_file() and json.loads(facts.read_text(encoding='utf-8'))['version'] == wanted[name]
+    if not all(map(there, wanted)) and shutil.which('npm'):
+        command = ['npm', 'install', '--prefix', here, '--no-package-lock', '--no-audit', '--no-fund', '--silent']
+        res = subprocess.run(command, capture_output=True, text=True)
+        if res.returncode: print(f'npm could not install {", ".join(wanted)}: {res.stderr.strip()[-300:]}')
+    return here/'node_modules' if all(map(there, wanted)) else None
+
 def check_formulas(pages):
     "Have KaTeX set every formula"
     formulas = [(page, f) for page in pages for f in page.formulas]
-    tools = [shutil.which('node'), shutil.which('npm')]
-    here = ROOT/'.ci'
     def skip(why): # in continuous integration, nothing is left out
         if os.environ.get('CI'): return [f'formulas: not checked, {why}']
         print(f'SKIPPED: the {len(formulas)} formulas were not parsed, {why}')
         return []
-    if not all(tools): return skip('as node and npm are not both on the PATH')
-    res = subprocess.run([tools[1], 'install', '--prefix', here, '--no-package-lock', '--no-audit', '--no-fund', '--silent'], capture_output=True, text=True)
-    if res.returncode: return skip(f'as npm could not install KaTeX: {res.stderr.strip()[-300:]}')
-    res = subprocess.run([tools[0], here/'check_math.mjs'], input=json.dumps([f for _,f in formulas]), capture_output=True, text=True)
+    if not shutil.which('node') or modules() is None: return skip('as they need node, and npm to install KaTeX')
+    res = subprocess.run(['node', ROOT/'.ci'/'check_math.mjs'], input=json.dumps([f for _,f in formulas]), capture_output=True, text=True)
     if res.returncode: return [f'formulas: node failed: {res.stderr}']
     print(f'{len(formulas)} formulas parsed')
     return [f'{formulas[i][0].name}: {error}\n    {formulas[i][1]["tex"].strip()}' for i,error in json.loads(res.stdout)]

@@ -4,11 +4,11 @@ nbdev processes the notebooks as for the site. Pandoc, which Quarto is built on,
 with the same themes (Bootswatch's cosmo and darkly) and the site's own nbs/styles.css; KaTeX sets the formulas. So what is seen here is close
 to the site: search, the lightbox and the theme's switch are Quarto's alone. `?dark` or `?light` behind an address chooses; else the system's choice holds.
 """
-import base64, html, re, shutil, subprocess, sys, tempfile
+import base64, html, re, shutil, sys, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import nbformat, pypandoc, yaml
-from check_site import OPTION, ROOT, listed, process
+from check_site import OPTION, ROOT, listed, modules, process
 from finish_site import finish
 
 OUT = ROOT/'_preview'
@@ -53,14 +53,6 @@ figcaption { font-size: .9rem } figure { margin: 0 0 1rem } .quarto-figure-cente
 @media (min-width: 1200px) { body { display: block } #quarto-sidebar, #TOC { position: fixed; top: 58px; bottom: 0; overflow-y: auto; padding: 1rem } #quarto-sidebar { left: 0; width: 290px; border-right: 1px solid #8884 } #TOC { right: 0; width: 240px; font-size: .85rem } main.content { margin-left: 310px; max-width: min(850px, calc(100vw - 570px)) } }
 @media (max-width: 1199px) { #TOC { display: none } #quarto-sidebar { padding: .5rem 1rem } }
 '''
-
-def modules():
-    "The folder that npm put KaTeX and the themes in, or None if it could not"
-    here = ROOT/'.ci'
-    wanted = [here/'node_modules'/o for o in ('katex', 'bootswatch')]
-    if not all(o.is_dir() for o in wanted) and shutil.which('npm'):
-        subprocess.run(['npm', 'install', '--prefix', here, '--no-package-lock', '--no-audit', '--no-fund', '--silent'], capture_output=True)
-    return here/'node_modules' if all(o.is_dir() for o in wanted) else None
 
 class Chapter:
     "A processed notebook, and what others may refer to in it"

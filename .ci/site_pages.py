@@ -54,7 +54,7 @@ def in_code(text):
     "A text for Markdown to show as it stands, but for its `code`"
     return re.sub(r'(`[^`]*`)|([\\*_^~<>$@|\[\]])', lambda m: m[1] or '\\' + m[2], text)
 
-def first_paragraph(thing):
+def description(thing):
     "The docstring of a thing's own, its lines joined, ready for Markdown, with links"
     text = textwrap.dedent(inspect.cleandoc(thing.__doc__)) if getattr(thing, '__doc__', None) else ''
     return NbdevLookup().linkify(in_code(text))
@@ -136,7 +136,7 @@ class Reference(Processor):
         thing = symbol(self.module, name)
         stands = '.' in name and name.split('.')[0] in self.open
         parts = [heading([name], self.module, 4 if '.' in name else 3),
-                 '' if stands else signature(thing, name), first_paragraph(thing)]
+                 '' if stands else signature(thing, name), description(thing)]
         return '\n\n'.join(filter(None, parts))
 
 class PublicLinks(Processor):
