@@ -1,10 +1,10 @@
-# `make demo` and `make test` need Python 3.10+ and nothing else; each first makes .venv, once.
+# These need Python 3.10+ and nothing else; each first makes .venv, once.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO_OUT := out/demo
 
-.PHONY: help demo test export card readme docs preview clean
+.PHONY: help demo unit lint test mutants export card readme docs preview clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -12,20 +12,30 @@ help:  ## List the targets
 demo: $(READY)  ## Lose sample pictures in six ways and restore them with the weights that ship
 	@$(BIN)/irsde demo --out $(DEMO_OUT)
 
+unit: $(READY)  ## Run the unit tests, in about a minute
+	@$(BIN)/python -m pytest -q tests
+
+lint: $(READY)  ## Check the form of the code and its types
+	@$(BIN)/python .ci/check_lint.py
+	@$(BIN)/python .ci/check_types.py
+
 test: $(READY)  ## Run every check, stopping at the first that fails
 	@$(BIN)/python .ci/check_all.py
+
+mutants: $(READY)  ## Change the library one line at a time, and see that the unit tests find every change
+	@$(BIN)/python .ci/mutants.py
 
 export: $(READY)  ## Write irsde/ from the notebooks, clean the notebooks, write README.md and the model card
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
-	$(BIN)/python .ci/make_readme.py
-	$(BIN)/python .ci/make_card.py
+	$(BIN)/python tools/make_readme.py
+	$(BIN)/python tools/make_card.py
 
 card: $(READY)  ## Write the model card of the weights that ship
-	$(BIN)/python .ci/make_card.py
+	$(BIN)/python tools/make_card.py
 
 readme: $(READY)  ## Write README.md from nbs/index.ipynb
-	$(BIN)/python .ci/make_readme.py
+	$(BIN)/python tools/make_readme.py
 
 docs: need-quarto readme
 docs:  ## Build the site into _docs and look at every page of it (needs Quarto, and Chromium or Chrome)

@@ -1,36 +1,77 @@
-"Every chapter runs from top to bottom at the smoke budget, each in its own process; says how long each took. --keep writes that to data/runs/chapters.csv."
-import os, subprocess, sys, time
+"""Every chapter runs from top to bottom at the smoke budget, each in its own process.
+
+    python .ci/check_chapters.py [--keep] [--no-skips] [CHAPTER ...]
+
+Says how long each took, and what a chapter left out for want of weights or data: a line of its output that
+begins with SKIPPED. --keep writes the seconds to data/runs/chapters.csv; with --no-skips, a chapter that
+left something out fails."""
+import os
+import re
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TOOLS = Path(sys.executable).parent
 WORKERS = 2
+SKIPPED = re.compile(r"^\W*(SKIPPED\b.*?)\W*$", re.MULTILINE)
 
-def run(nb):
+# nbdev_test, but that what cells print and display is shown
+TEST = '''
+import sys
+from execnb.shell import CaptureShell
+from nbdev.test import nbdev_test
+run_all = CaptureShell.run_all
+def show(cell):
+    for out in getattr(cell, "outputs", None) or []:
+        print("".join(out.get("text", "")), "".join(out.get("data", {}).get("text/plain", "")), sep="\\n")
+CaptureShell.run_all = lambda self, nb, **how: run_all(self, nb, postproc=show, **how)
+nbdev_test.__wrapped__(path=sys.argv[1]) # as it is on the command line, whose own parsing needs a script
+'''
+
+def skips(output):
+    "What the output of a chapter says was left out"
+    return SKIPPED.findall(output)
+
+def run(nb, no_skips=False):
     "Test one notebook: whether it passed, and the seconds it took"
     env = dict(os.environ, IRSDE_BUDGET='smoke', OMP_NUM_THREADS='1', MPLBACKEND='agg')
     start = time.perf_counter()
-    res = subprocess.run([TOOLS/'nbdev_test', '--path', nb], cwd=ROOT, env=env, text=True, capture_output=True)
-    ok = res.returncode == 0 and 'Success.' in res.stdout
+    command = [sys.executable, '-c', TEST, nb]
+    res = subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True)
     seconds = time.perf_counter() - start
-    print(f"{'PASS' if ok else 'FAIL'}: {nb.name} ({seconds:.0f} s)", flush=True)
-    if not ok: print(res.stdout, res.stderr, sep='\n', flush=True)
+    ran, skipped = res.returncode == 0 and 'Success.' in res.stdout, skips(res.stdout)
+    ok = ran and not (no_skips and skipped)
+    lines = [f"{'PASS' if ok else 'FAIL'}: {nb.name} ({seconds:.0f} s)", *(f'  {skip}' for skip in skipped)]
+    print(*lines, *([] if ran else [res.stdout, res.stderr]), sep='\n', flush=True)
     return ok, seconds
 
-def main(names):
-    nbs = [ROOT/'nbs'/o for o in names] or sorted((ROOT/'nbs').glob('[!_.]*.ipynb'))
-    with ThreadPoolExecutor(WORKERS) as pool: results = dict(zip(nbs, pool.map(run, nbs)))
+def main(names, no_skips=False):
+    "Whether all passed, and the seconds that each took"
+    nbs = [ROOT/'nbs'/name for name in names] or sorted((ROOT/'nbs').glob('[!_.]*.ipynb'))
+    with ThreadPoolExecutor(WORKERS) as pool: results = list(pool.map(partial(run, no_skips=no_skips), nbs))
+    took = {nb.stem: round(seconds) for nb, (_, seconds) in zip(nbs, results)}
     print('\nSeconds per chapter')
-    for nb,(_,seconds) in sorted(results.items(), key=lambda o: -o[1][1]): print(f'{seconds:6.0f}  {nb.name}')
-    return nbs and all(ok for ok,_ in results.values()), {nb.stem: round(seconds) for nb,(_,seconds) in results.items()}
+    for name in sorted(took, key=lambda name: -took[name]): print(f'{took[name]:6}  {name}.ipynb')
+    return all(ok for ok, _ in results), took
+
+def write(seconds, path=ROOT/'data'/'runs'/'chapters.csv'):
+    "Write the seconds of these chapters, beside those of others that stand there"
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    rows = dict(line.split(',') for line in lines) | seconds
+    text = ''.join(f'{name},{rows[name]}\n' for name in sorted(rows))
+    path.write_text(f'chapter,seconds\n{text}')
 
 if __name__ == '__main__':
-    names, keep = [Path(o).name for o in sys.argv[1:] if o != '--keep'], '--keep' in sys.argv
-    ok, seconds = main(names)
-    if keep:
-        path = ROOT/'data'/'runs'/'chapters.csv'
-        known = dict(o.split(',') for o in path.read_text().splitlines()[1:]) if path.exists() else {}
-        known |= {k: str(v) for k,v in seconds.items()}
-        path.write_text('chapter,seconds\n' + ''.join(f'{k},{v}\n' for k,v in sorted(known.items())))
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('chapters', nargs='*', metavar='CHAPTER',
+                        help='as 11_metrics.ipynb; all if none is given')
+    parser.add_argument('--keep', action='store_true', help='write the seconds to data/runs/chapters.csv')
+    parser.add_argument('--no-skips', action='store_true', help='fail where something was left out')
+    args = parser.parse_args()
+    ok, seconds = main([Path(name).name for name in args.chapters], args.no_skips)
+    if args.keep: write(seconds)
     sys.exit(not ok)

@@ -1,5 +1,12 @@
-"Every notebook is as nbdev_clean leaves it, no output names a folder of the machine that ran it or is a widget. Works on a copy; names those that are not."
-import filecmp, json, re, shutil, subprocess, sys, tempfile
+"""Every notebook is as nbdev_clean leaves it, and no output names a folder of the machine that ran it or is a
+widget. Works on a copy; names those that are not."""
+import filecmp
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -13,27 +20,38 @@ def unclean(root=ROOT):
         (Path(tmp)/'nbs').mkdir()
         copies = {nb: Path(shutil.copy(nb, Path(tmp)/'nbs')) for nb in sorted((root/'nbs').glob('*.ipynb'))}
         subprocess.run([TOOLS/'nbdev_clean'], cwd=tmp, check=True)
-        return [nb.name for nb,copy in copies.items() if not filecmp.cmp(nb, copy, shallow=False)]
+        return [nb.name for nb, copy in copies.items() if not filecmp.cmp(nb, copy, shallow=False)]
+
+def outputs(nb):
+    "The outputs of a notebook, read as JSON"
+    return [output for cell in nb['cells'] for output in cell.get('outputs', ())]
 
 def machine_paths(nb):
-    "Lines of the outputs of notebook `nb` that name a folder of this machine"
-    for cell in json.loads(nb.read_text(encoding='utf-8'))['cells']:
-        for output in cell.get('outputs', ()):
-            kinds = [output.get('text', []), output.get('traceback', [])]
-            kinds += [v for k,v in output.get('data', {}).items() if k.startswith('text/')]
-            for text in kinds:
-                yield from (line for line in ''.join(text).splitlines() if MACHINE.search(line))
+    "Lines of the outputs that name a folder of this machine"
+    for output in outputs(nb):
+        kinds = [output.get('text', []), output.get('traceback', [])]
+        kinds += [text for kind, text in output.get('data', {}).items() if kind.startswith('text/')]
+        for text in kinds:
+            yield from (line for line in ''.join(text).splitlines() if MACHINE.search(line))
 
-def widgets(nb):
-    "Whether notebook `nb` holds widgets, which the site shows as an error"
-    nb = json.loads(nb.read_text(encoding='utf-8'))
-    return 'widgets' in nb['metadata'] or any('widget-view' in k for c in nb['cells'] for o in c.get('outputs', ()) for k in o.get('data', {}))
+def has_widgets(nb):
+    "Whether a notebook holds widgets, which the site shows as an error"
+    kinds = [kind for output in outputs(nb) for kind in output.get('data', {})]
+    return 'widgets' in nb['metadata'] or any('widget-view' in kind for kind in kinds)
+
+def faults(root=ROOT):
+    "What is wrong with the notebooks, a line each"
+    for name in unclean(root):
+        yield f'nbs/{name} is not clean: it carries metadata or counters that change from run to run'
+    for path in sorted((root/'nbs').glob('*.ipynb')):
+        nb = json.loads(path.read_text(encoding='utf-8'))
+        for line in machine_paths(nb):
+            yield f'nbs/{path.name}: an output names a folder of a machine: {line.strip()[:120]}'
+        if has_widgets(nb):
+            yield (f'nbs/{path.name}: an output is a widget: run it with '
+                   '`jupyter nbconvert --to notebook --execute --inplace`, which shows none')
 
 if __name__ == '__main__':
-    names = unclean()
-    for name in names: print(f'nbs/{name} is not clean: it carries metadata or counters that change from run to run')
-    found = [(nb.name, line) for nb in sorted((ROOT/'nbs').glob('*.ipynb')) for line in machine_paths(nb)]
-    for name, line in found: print(f'nbs/{name}: an output names a folder of the machine that ran it: {line.strip()[:120]}')
-    alive = [nb.name for nb in sorted((ROOT/'nbs').glob('*.ipynb')) if widgets(nb)]
-    for name in alive: print(f'nbs/{name}: an output is a widget: run it with `jupyter nbconvert --to notebook --execute --inplace`, which shows none')
-    sys.exit(bool(names or found or alive))
+    found = list(faults())
+    for fault in found: print(fault)
+    sys.exit(bool(found))

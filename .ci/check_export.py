@@ -1,11 +1,16 @@
 "irsde/ is exactly what the notebooks export. Works on a copy; names the modules that differ."
-import shutil, subprocess, sys, tempfile
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
 
-def sources(lib): return {p.name: p.read_text(encoding='utf-8') for p in lib.glob('*.py')}
+def sources(lib):
+    "Name -> text of a folder's modules"
+    return {path.name: path.read_text(encoding='utf-8') for path in lib.glob('*.py')}
 
 def exported(root=ROOT):
     "Name -> text of every module that the notebooks of `root` give, `__init__.py` included"
@@ -18,7 +23,8 @@ def exported(root=ROOT):
         return sources(Path(tmp)/'irsde')
 
 def differences(root=ROOT):
-    want,have = exported(root),sources(root/'irsde')
+    "What is wrong with the modules, a line each"
+    want, have = exported(root), sources(root/'irsde')
     for name in sorted(want.keys() | have.keys()):
         if name not in have: yield f'irsde/{name} is missing: its notebook was not exported'
         elif name not in want: yield f'irsde/{name} comes from no notebook'

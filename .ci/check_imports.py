@@ -1,37 +1,58 @@
 "Which module of irsde may import which, and which packages, held by reading the source."
-import ast, json, re, sys
+import ast
+import json
+import re
+import sys
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-ALLOWED = { # module -> the modules of irsde that it may import; all else comes from packages outside
-    'schedule': [], 'unet': [], 'nafnet': [], 'degrade': [], 'metrics': [], 'plots': [],
+ALLOWED = { # module -> the modules of irsde that it may import beside `checks`, all of them above it
+    'checks': [], 'schedule': [], 'unet': [], 'metrics': [], 'plots': [], 'formats': [],
+    'images': ['formats'],
+    'nafnet': ['unet'],
     'sde': ['schedule'],
-    'oracle': ['sde'], 'sampling': ['sde'], 'losses': ['sde'], 'predict': ['sde'],
-    'data': ['degrade'],
+    'degrade': ['images'], 'data': ['images'], 'results': ['images', 'plots'],
+    'oracle': ['sde'], 'sampling': ['sde'], 'losses': ['sde'], 'predict': ['sde', 'losses'],
     'tasks': ['schedule', 'sde', 'degrade'],
-    'checkpoint': ['schedule', 'sde', 'predict', 'unet', 'nafnet'],
-    'training': ['checkpoint'],
-    'restore': ['sampling', 'checkpoint', 'tasks'],
-    'evaluate': ['degrade', 'data', 'metrics', 'plots', 'tasks', 'restore'],
+    'knownsets': ['images', 'data'],
+    'tiling': ['predict'],
+    'training': ['predict'],
+    'checkpoint': ['images', 'schedule', 'sde', 'predict', 'unet', 'nafnet'],
+    'evaluate': ['images', 'degrade', 'data', 'metrics', 'tasks'],
+    'restore': ['images', 'schedule', 'sde', 'sampling', 'predict', 'tasks', 'checkpoint', 'tiling'],
+    'runs': ['images', 'results', 'predict', 'training', 'checkpoint'],
+    'folders': ['images', 'data', 'restore'],
+    'recipes': ['images', 'plots', 'unet', 'nafnet', 'sde', 'degrade', 'data', 'metrics', 'results',
+                'predict', 'tasks', 'training', 'checkpoint', 'evaluate', 'restore', 'runs'],
+    'cli': ['images', 'degrade', 'knownsets', 'results', 'sampling', 'tasks', 'checkpoint', 'restore', 'runs',
+            'folders', 'recipes'], # but inside its commands only, so that `irsde --help` is quick
 }
-ALLOWED['cli'] = [*ALLOWED] # but inside its commands only, so that `irsde --help` is quick
 
 def declared():
     "The top-level packages that settings.ini's requirements bring in themselves"
     config = ConfigParser()
     config.read(ROOT/'settings.ini', encoding='utf-8')
-    wanted = {canonicalize_name(Requirement(o).name) for o in config['DEFAULT']['requirements'].split()}
-    return {top for top,dists in packages_distributions().items() if wanted & set(map(canonicalize_name, dists))}
+    wanted = {canonicalize_name(Requirement(text).name) for text in config['DEFAULT']['requirements'].split()}
+    found = packages_distributions().items()
+    return {top for top,names in found if wanted & set(map(canonicalize_name, names))}
 
 def imported(node):
     "Dotted names that an import statement of irsde asks for, relative ones made absolute"
-    if isinstance(node, ast.Import): return [o.name for o in node.names]
+    if isinstance(node, ast.Import): return [alias.name for alias in node.names]
     base = '.'.join(filter(None, ['irsde' if node.level else '', node.module]))
-    return [f'{base}.{o.name}' for o in node.names] if base == 'irsde' else [base]
+    return [f'{base}.{alias.name}' for alias in node.names] if base == 'irsde' else [base]
+
+def imports(tree):
+    "The import statements of a module that run; not those for type checkers only"
+    branches = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    guarded = {node for b in branches if 'TYPE_CHECKING' in ast.dump(b.test) for node in ast.walk(b)}
+    every = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    return [node for node in every if node not in guarded]
 
 def violations(path, packages):
     "What `path`, a module of irsde, imports and may not; `packages` are those that users have"
@@ -39,29 +60,41 @@ def violations(path, packages):
     if module not in ALLOWED:
         yield f'{path.name} is not in the table: add it to ALLOWED in .ci/check_imports.py'
         return
-    nodes = [o for o in ast.walk(tree) if isinstance(o, (ast.Import, ast.ImportFrom))]
-    for node in nodes:
+    allowed = ['checks', *ALLOWED[module]]
+    for node in imports(tree):
         for name in imported(node):
             top,_,rest = name.partition('.')
             other = rest.split('.')[0]
             where = f'{path.name}: imports {name}'
-            if top not in packages | sys.stdlib_module_names | {'irsde'}: yield f'{where}, which is not among the requirements in settings.ini'
+            if top not in packages | sys.stdlib_module_names | {'irsde'}:
+                yield f'{where}, which is not among the requirements in settings.ini'
             if top == 'irsde' and other in ALLOWED:
-                if other not in ALLOWED[module]: yield f'{where}, but {module} may import {ALLOWED[module] or "no other module"}'
-                elif module == 'cli' and node in tree.body: yield f'{where} on loading; import it inside the command'
+                if other not in allowed: yield f'{where}; {module} may import {", ".join(allowed)}'
+                elif module == 'cli' and node in tree.body:
+                    yield f'{where} on loading; import it inside the command'
 
 def study_exports(nbs):
     "Study notebooks (20 and up) read the library; they add nothing to it"
     directive = re.compile(r'^#\s*\|\s*(default_exp|exports?|exporti)\b', re.MULTILINE)
     for nb in sorted(nbs.glob('[2-9][0-9]_*.ipynb')):
         cells = json.loads(nb.read_text(encoding='utf-8'))['cells']
-        if any(o['cell_type'] == 'code' and directive.search(''.join(o['source'])) for o in cells):
+        if any(cell['cell_type'] == 'code' and directive.search(''.join(cell['source'])) for cell in cells):
             yield f'{nb.name} exports code: a study notebook may not'
+
+def circles(allowed):
+    "What the table allows and should not: each row may name earlier ones only"
+    seen = set()
+    for module, others in allowed.items():
+        for other in sorted({*others} - seen): yield f'{module} may import {other}, which stands below it'
+        seen.add(module)
 
 if __name__ == '__main__':
     packages = declared()
-    modules = sorted(o for o in (ROOT/'irsde').glob('*.py') if o.stem not in ('__init__', '_modidx'))
-    found = [v for m in modules for v in violations(m, packages)] + list(study_exports(ROOT/'nbs'))
+    modules = sorted(p for p in (ROOT/'irsde').glob('*.py') if p.stem not in ('__init__', '_modidx'))
+    found = [v for m in modules for v in violations(m, packages)]
+    found += [*study_exports(ROOT/'nbs'), *circles(ALLOWED)]
+    gone = sorted({*ALLOWED} - {m.stem for m in modules})
+    found += [f'{name} is in the table, and there is no such module' for name in gone]
     print(*found, sep='\n', end='\n' if found else '')
     print(f'{len(modules)} modules read')
     sys.exit(bool(found) or not modules)

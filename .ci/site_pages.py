@@ -7,14 +7,21 @@
     PublicLinks   a name in the text links to its entry only if it has one
     UniqueTables  two tables of one page with the same heads keep their anchors and colours apart
 
-nbdev's own processors for the second (`skip_procs` in settings.ini) run the chapter's code to ask the functions
-for their signatures. They describe a function without a docstring as "Call self as a function.", set links inside
-signatures, read stars in a docstring as emphasis, leave out the comments of a dataclass's fields, and show a
-signature above the source that repeats it.
+nbdev's own processors for the second (`skip_procs` in settings.ini) run the chapter's code to ask the
+functions for their signatures. They describe a function without a docstring as "Call self as a function.",
+set links inside signatures, read stars in a docstring as emphasis, leave out the comments of a dataclass's
+fields, and show a signature above the source that repeats it.
 """
-import ast, csv, importlib, inspect, json, re, textwrap
+import ast
+import csv
+import importlib
+import inspect
+import json
+import re
+import textwrap
 from functools import cache
 from pathlib import Path
+
 from execnb.nbio import mk_cell
 from fastcore.docments import DocmentText
 from nbdev.config import get_config
@@ -26,7 +33,8 @@ EXPORTS = {'export', 'exports', 'exporti'}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 SHOW_DOC = re.compile(r'^show_doc\(([\w.]+)\)', re.MULTILINE)
 TITLE = re.compile(r"^title: ['\"]?", re.MULTILINE)
-ENTRY = re.compile(r'^#\|\s*exports?\s*$', re.MULTILINE)
+ENTRY = re.compile(r'^#\|\s*(exports?|open)\s*$', re.MULTILINE)
+OPEN = re.compile(r'^#\|\s*open\s*$', re.MULTILINE)
 FOLDED = re.compile(r'^#\|\s*(hide|echo:\s*false|code-fold:\s*true|exporti?)\b', re.MULTILINE)
 BADGE = re.compile(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*/nbs/([^)/]+\.ipynb))\)')
 AUTO_LINK = re.compile(r'\[(`[^`\]]+`)\]\((https?://[^)#\s]+/(\w+)\.html#([\w.]+))\)')
@@ -42,8 +50,8 @@ def symbol(module, name):
     return getattr(module, 'callback', None) or module
 
 def defined(source):
-    "Names of the functions and classes of a cell"
-    return [o.name for o in ast.parse(source).body if isinstance(o, DEFINITIONS)]
+    "Names of the functions and classes of a cell; one with overloads counts once"
+    return list(dict.fromkeys(o.name for o in ast.parse(source).body if isinstance(o, DEFINITIONS)))
 
 def cells_of(notebook):
     "(type, source) of the cells of a notebook's file"
@@ -100,11 +108,15 @@ def few(names):
     "Some names, told in at most a line"
     return ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
+def shown_open(cell):
+    "Whether the source of an exported cell is shown: `exports`, or `exporti` with `open` for what is private"
+    return 'exports' in cell.directives_ or 'open' in cell.directives_
+
 class Reference(Processor):
     "Entries for what the notebook exports, each with its signature once"
     def begin(self):
         self.module = module_of(self.nb)
-        shown = [o.source for o in self.nb.cells if o.cell_type == 'code' and 'exports' in o.directives_]
+        shown = [o.source for o in self.nb.cells if o.cell_type == 'code' and shown_open(o)]
         self.open = {name for source in shown for name in defined(source)}
         self.nb.cells = [new for cell in self.nb.cells for new in self.replaced(cell)]
 
@@ -115,7 +127,7 @@ class Reference(Processor):
         if 'default_exp' in cell.directives_: return []
         if asked: return [] if getattr(cell, 'has_sd', False) else [mk_cell(self.entry(asked[1]), 'markdown')]
         kind = next(iter(EXPORTS & set(cell.directives_)), None)
-        return [cell] if kind is None else self.exported(cell, kind)
+        return [cell] if kind is None else self.exported(cell, 'exports' if shown_open(cell) else kind)
 
     def exported(self, cell, kind):
         "An exported cell as its kind wants: exports open, export by its signature, exporti behind a fold"
@@ -173,7 +185,8 @@ class UniqueTables(Processor):
 def minutes_to_read(cells):
     "200 words of prose or 20 lines of code that show take a minute; `cells` are (type, source)"
     words = sum(len(text.split()) for kind, text in cells if kind == 'markdown')
-    shown = [text for kind, text in cells if kind == 'code' and not FOLDED.search(text)]
+    code = [text for kind, text in cells if kind == 'code']
+    shown = [text for text in code if OPEN.search(text) or not FOLDED.search(text)]
     lines = sum(not line.startswith('#|') for text in shown for line in text.splitlines())
     return max(1, round(words / 200 + lines / 20))
 
@@ -192,7 +205,7 @@ class Opening(Processor):
     "Number, badge, download and times of a chapter"
     def begin(self):
         path = Path(self.nb.path_)
-        number = re.match(r'\d\d(?=_)', path.name)
+        number = re.match(r'\d\d[a-z]?(?=_)', path.name)
         for cell in self.nb.cells:
             if cell.cell_type == 'raw' and number:
                 cell.source = TITLE.sub(rf'\g<0>{number[0]} ', cell.source, count=1)

@@ -6,44 +6,55 @@
 __all__ = ['noise_matching_loss', 'max_likelihood_loss']
 
 # %% ../nbs/06_losses.ipynb #fb873b73
+from collections.abc import Callable
+
 from torch import Tensor
 
 from .sde import IRSDE
 
 # %% ../nbs/06_losses.ipynb #b8ae7d8b
 def distance(
-    a:Tensor, # Any shape
-    b:Tensor, # Same shape
-    p:int=1,  # 1 for absolute errors, 2 for squares
-)->Tensor:    # Scalar
-    "mean |a - b|^p"
-    if a.shape != b.shape: raise ValueError(f"the model's shape {tuple(a.shape)} is not the target's {tuple(b.shape)}")
-    return (a - b).abs().pow(p).mean()
+    found: Tensor,  # The model's, any shape
+    target: Tensor, # Same shape
+    p: float = 1,   # 1 for absolute errors, 2 for squares
+) -> Tensor:        # Scalar
+    "mean |found - target|^p, over the batch and all its axes"
+    if found.shape != target.shape:
+        raise ValueError(f"the model's shape {tuple(found.shape)} is not the target's {tuple(target.shape)}")
+    return (found - target).abs().pow(p).mean()
 
 # %% ../nbs/06_losses.ipynb #d493904b
 def noise_matching_loss(
-    sde:IRSDE,    # Or DenoisingSDE
-    model,        # `model(x, mu, t) -> noise`
-    x0:Tensor,    # (b, ...) clean image
-    mu:Tensor,    # (b, ...) degraded image
-    t,            # Grid time 1..T, int or (b,)
-    noise:Tensor, # (b, ...) standard normal
-    p:int=1,      # 1 for absolute errors, 2 for squares
-)->Tensor:        # Scalar
-    "mean |model(x_t) - noise|^p"
+    sde: IRSDE,                   # Or DenoisingSDE
+    model: Callable[..., Tensor], # `model(x, mu, t) -> noise`
+    x0: Tensor,                   # (b, ...) clean image
+    mu: Tensor,                   # (b, ...) degraded image
+    t: int | Tensor,              # Grid time 1..T, int or (b,)
+    noise: Tensor,                # (b, ...) standard normal
+    p: float = 1,                 # 1 for absolute errors, 2 for squares
+) -> Tensor:                      # Scalar, in standard deviations to the power p
+    """mean |model(x_t) - noise|^p, where x_t is the clean image at time t with this noise
+
+    The mean is over the batch and all its axes. With p = 2 its best model is E[noise | x_t], the score's
+    (Vincent 2011). A ValueError for shapes that differ or a time off the grid.
+    """
     return distance(model(sde.perturb(x0, mu, t, noise), mu, t), noise, p)
 
 # %% ../nbs/06_losses.ipynb #3514d78c
 def max_likelihood_loss(
-    sde:IRSDE,    # Or DenoisingSDE
-    model,        # `model(x, mu, t) -> noise`
-    x0:Tensor,    # (b, ...) clean image
-    mu:Tensor,    # (b, ...) degraded image
-    t,            # Grid time 1..T, int or (b,)
-    noise:Tensor, # (b, ...) standard normal
-    p:int=1,      # 1 for absolute errors, 2 for squares
-)->Tensor:        # Scalar
-    "mean |Euler's reverse step - x*_{t-1}|^p: the step that the model takes against the most likely one"
+    sde: IRSDE,                   # Or DenoisingSDE
+    model: Callable[..., Tensor], # `model(x, mu, t) -> noise`
+    x0: Tensor,                   # (b, ...) clean image
+    mu: Tensor,                   # (b, ...) degraded image
+    t: int | Tensor,              # Grid time 1..T, int or (b,)
+    noise: Tensor,                # (b, ...) standard normal
+    p: float = 1,                 # 1 for absolute errors, 2 for squares
+) -> Tensor:                      # Scalar, in image units to the power p
+    """mean |Euler's reverse step - x*_{t-1}|^p: the step that the model takes against the most likely one
+
+    x*_{t-1} is the mean of p(x_{t-1} | x_t, x_0), the paper's optimum (IR-SDE, section 3). The mean
+    is over the batch and all its axes. A ValueError for shapes that differ or a time off the grid.
+    """
     x_t = sde.perturb(x0, mu, t, noise)
     score = sde.score_from_noise(model(x_t, mu, t), t)
     best, _ = sde.posterior(x_t, x0, mu, t)

@@ -11,25 +11,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .checks import number
 from .sde import IRSDE, expand
 
 # %% ../nbs/03_oracle.ipynb #15a1f73c
 @dataclass(frozen=True)
 class GaussianOracle:
-    "The exact `model(x, mu, t) -> noise` when every pixel of the clean image is N(mean, std^2), independently"
-    sde:IRSDE   # Or DenoisingSDE
-    mean:float  # Of the prior; a tensor broadcastable to x works too
-    std:float   # Of the prior, 0 for a known clean image
+    """The exact `model(x, mu, t) -> noise` when each number of the clean image is N(mean, std^2) by itself
+
+    Linear regression of the noise on the state; any shape with a batch axis. A ValueError for a negative std.
+    """
+    sde: IRSDE           # Or DenoisingSDE
+    mean: float | Tensor # Of the prior: a number, or a tensor broadcastable to x
+    std: float           # Of the prior, in image units; 0 for a known clean image
 
     def __post_init__(self):
-        if not self.std >= 0: raise ValueError(f"the std of a prior is not negative: got {self.std!r}")
+        number("the std of a prior", self.std, low=0)
 
     def __call__(self,
-        x:Tensor,  # (b, ...) state at t
-        mu:Tensor, # (b, ...) degraded image
-        t,         # Grid time 1..T, int or (b,)
-    )->Tensor:     # (b, ...) E[noise | x_t = x]
-        "Regress the noise on x"
+        x: Tensor,       # (b, ...) state at t
+        mu: Tensor,      # (b, ...) degraded image
+        t: int | Tensor, # Grid time 1..T, int or (b,)
+    ) -> Tensor:         # (b, ...)
+        """E[noise | x_t = x], as a perfect network would say it
+
+        s_t (x - c_t) / (alpha_t^2 std^2 + s_t^2), where c_t is the mean of x_t.
+        """
         centre, noise_std = self.sde.marginal(self.mean + torch.zeros_like(x), mu, t)
         alpha = expand(self.sde.alpha(t), x)
         return noise_std * (x - centre) / ((alpha * self.std) ** 2 + noise_std**2)
@@ -37,32 +44,42 @@ class GaussianOracle:
 # %% ../nbs/03_oracle.ipynb #f17662f1
 @dataclass(frozen=True)
 class EmpiricalOracle:
-    "The exact `model(x, mu, t) -> noise` when the clean image is one of a list, each as likely, blurred by N(0, std^2)"
-    sde:IRSDE     # Or DenoisingSDE
-    x0s:Tensor    # (n, ...) clean images
-    std:float=0.0 # Of the blur, in image units: 0 for the images themselves
+    """The exact `model(x, mu, t) -> noise` when the clean image is one of a list, each as likely, blurred
+
+    The blur adds N(0, std^2) to every number, so that the list becomes a mixture of Gaussians.
+    A ValueError for an empty list, a negative std, or a state of another shape than the images.
+    """
+    sde: IRSDE       # Or DenoisingSDE
+    x0s: Tensor      # (n, ...) clean images
+    std: float = 0.0 # Of the blur, in image units: 0 for the images themselves
 
     def __post_init__(self):
-        if not len(self.x0s): raise ValueError("an empirical oracle needs at least one clean image: x0s is empty")
-        if not self.std >= 0: raise ValueError(f"the std of a blur is not negative: got {self.std!r}")
+        if not len(self.x0s):
+            raise ValueError("an empirical oracle needs at least one clean image: x0s is empty")
+        number("the std of a blur", self.std, low=0)
 
     def __call__(self,
-        x:Tensor,  # (b, ...) state at t
-        mu:Tensor, # (b, ...) degraded image
-        t,         # Grid time 1..T, int or (b,)
-    )->Tensor:     # (b, ...) E[noise | x_t = x]
-        "Average over the images, weighted by their probability given x"
+        x: Tensor,       # (b, ...) state at t
+        mu: Tensor,      # (b, ...) degraded image
+        t: int | Tensor, # Grid time 1..T, int or (b,)
+    ) -> Tensor:         # (b, ...)
+        """E[noise | x_t = x], as a perfect network would say it
+
+        By the mean of the clean images, weighted by their probability given x (Bayes' rule).
+        """
         if self.x0s.shape[1:] != x.shape[1:]:
             raise ValueError(f"x0s has shape {tuple(self.x0s.shape)}, the state {tuple(x.shape)}: "
                              "they may differ in their first number only")
         from_mu, noise_std = self.sde.marginal(torch.zeros_like(x), mu, t)
         alpha = expand(self.sde.alpha(t), x)
         variance = (alpha * self.std) ** 2 + noise_std**2
-        mean = self.average((x - from_mu) / alpha, variance / alpha**2)
+        mean = self._average((x - from_mu) / alpha, variance / alpha**2)
         return noise_std * (x - from_mu - alpha * mean) / variance
 
-    def average(self, seen, variance): # Mean clean image, given noisy looks `seen` at it of that variance
+    def _average(self, seen, variance):
+        "Mean clean image, given noisy looks `seen` at it of that variance"
         x0s = self.x0s.to(seen).reshape(len(self.x0s), -1)
-        distance = torch.cdist(seen.reshape(len(seen), -1), x0s, compute_mode="donot_use_mm_for_euclid_dist")
+        looks = seen.reshape(len(seen), -1)
+        distance = torch.cdist(looks, x0s, compute_mode="donot_use_mm_for_euclid_dist")
         chance = (-(distance**2) / (2 * variance.to(seen).reshape(-1, 1))).softmax(1)
         return (chance @ x0s).reshape(seen.shape)

@@ -7,17 +7,19 @@ __all__ = ['OrnsteinUhlenbeck', 'IRSDE', 'DenoisingSDE']
 
 # %% ../nbs/02_sde.ipynb #55521936
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .schedule import ThetaSchedule, check_time
+from .checks import listed, number, one_of
+from .schedule import ThetaSchedule
 
 # %% ../nbs/02_sde.ipynb #7c6b493d
 def expand(
-    c:Tensor, # Coefficient, shape () or (b,)
-    x:Tensor, # Batch, shape (b, ...)
-)->Tensor:    # `c`, broadcastable to `x`
+    c: Tensor, # Coefficient, shape () or (b,)
+    x: Tensor, # Batch, shape (b, ...)
+) -> Tensor:   # `c`, broadcastable to `x`
     "Shape a coefficient against a batch: the one place where the library broadcasts"
     if c.ndim == 0: return c
     if len(c) != len(x): raise ValueError(f"{len(c)} times were given for a batch of {len(x)}")
@@ -25,53 +27,67 @@ def expand(
 
 # %% ../nbs/02_sde.ipynb #ad212c68
 def check_state(
-    x:Tensor, # The state
-    **others, # Tensors that must have its shape and device
+    x: Tensor,     # The state
+    **others: Any, # Tensors that must have its shape and device
 ):
     "A ValueError unless `x` is floating point and all others match its shape and device"
     if not x.is_floating_point():
         raise ValueError(f"the state is {x.dtype}: convert pictures to floating point in [0, 1] first")
-    for name, o in others.items():
-        if not isinstance(o, Tensor):
-            raise ValueError(f"{name} must be a tensor of shape {tuple(x.shape)}, not {o!r}")
-        if o.shape != x.shape:
-            raise ValueError(f"{name} has shape {tuple(o.shape)}, the state {tuple(x.shape)}")
-        if o.device != x.device: raise ValueError(f"{name} is on {o.device}, the state on {x.device}")
+    for name, other in others.items():
+        if not isinstance(other, Tensor):
+            raise ValueError(f"{name} must be a tensor of shape {tuple(x.shape)}, not {other!r}")
+        if other.shape != x.shape:
+            raise ValueError(f"{name} has shape {tuple(other.shape)}, the state {tuple(x.shape)}")
+        if other.device != x.device:
+            raise ValueError(f"{name} is on {other.device}, the state on {x.device}")
 
 # %% ../nbs/02_sde.ipynb #fc156026
 @dataclass(frozen=True)
 class OrnsteinUhlenbeck:
-    "The process dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t, in grid steps"
-    schedule:ThetaSchedule # The clock
-    lam:float              # Standard deviation of the noise as t grows, in image units: 10/255, say
+    """The process dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t, in grid steps
+
+    It holds no picture: states of any shape `(b, ...)`, `mu` and noise are arguments, and a time is an int or
+    an integer tensor `(b,)`. In every method a ValueError for shapes or devices that differ and for a time
+    off the grid.
+    """
+    schedule: ThetaSchedule # The clock
+    lam: float              # Standard deviation of the noise as t grows, in image units: 10/255, say
 
     def __post_init__(self):
-        if not 0 < self.lam < float("inf"):
-            raise ValueError(f"lam is a positive noise level in image units, such as 10/255: got {self.lam!r}")
+        number("lam, a noise level in image units such as 10/255,", self.lam, low=0, above=True)
 
     def drift(self,
-        x:Tensor,  # (b, ...) state
-        mu:Tensor, # (b, ...) where it is pulled to
-        t,         # Grid time 1..T, int or (b,)
-    )->Tensor:     # (b, ...) change of the mean over step t, to first order
-        "theta'_t (mu - x)"
+        x: Tensor,       # (b, ...) state
+        mu: Tensor,      # (b, ...) where it is pulled to
+        t: int | Tensor, # Grid time 1..T, int or (b,)
+    ) -> Tensor:         # (b, ...)
+        """The change of the mean over step t, to first order: theta'_t (mu - x)
+
+        With `dispersion`, one Euler step: x + drift(x, mu, t) + dispersion(t) z.
+        """
         check_state(x, mu=mu)
         return expand(self.schedule.increment(t), x) * (mu - x)
 
     def dispersion(self,
-        t,         # Grid time 1..T, int or (b,)
-        s=None,    # Earlier grid time, t-1 if left out
-    )->Tensor:     # float64, shape () or (b,)
-        "sqrt(2 lam^2 (Theta_t - Theta_s)): the noise of an Euler step between s and t"
+        t: int | Tensor,               # Grid time 1..T, int or (b,)
+        s: int | Tensor | None = None, # Earlier grid time; None: t-1
+    ) -> Tensor:                       # float64, on the CPU, shape () or (b,), in image units
+        """The noise of an Euler step between s and t: sqrt(2 lam^2 (Theta_t - Theta_s))
+
+        A ValueError unless s < t.
+        """
         return self.lam * (2 * self.schedule.elapsed(self._before(t, s), t)).sqrt()
 
     def transition(self,
-        x_s:Tensor, # (b, ...) state at s
-        mu:Tensor,  # (b, ...) where it is pulled to
-        s,          # Grid time 0..T-1, int or (b,)
-        t,          # Later grid time, int or (b,)
-    )->tuple:       # Mean (b, ...) and std, broadcastable to it
-        "p(x_t | x_s), exact for any s < t"
+        x_s: Tensor,     # (b, ...) state at s
+        mu: Tensor,      # (b, ...) where it is pulled to
+        s: int | Tensor, # Grid time 0..T-1, int or (b,)
+        t: int | Tensor, # Later grid time, int or (b,)
+    ) -> tuple[Tensor, Tensor]: # Mean (b, ...) and std, broadcastable to it
+        """p(x_t | x_s), exact for any s < t: proposition 3.1 of IR-SDE
+
+        Mean mu + (x_s - mu) exp(-(Theta_t - Theta_s)), variance lam^2 (1 - exp(-2 (Theta_t - Theta_s))).
+        """
         check_state(x_s, mu=mu)
         gone = self.schedule.elapsed(s, t)
         mean = mu + expand((-gone).exp(), x_s) * (x_s - mu)
@@ -81,160 +97,272 @@ class OrnsteinUhlenbeck:
 
 # %% ../nbs/02_sde.ipynb #d112c8df
 class IRSDE(OrnsteinUhlenbeck):
-    "Image restoration SDE: the process starts at the clean image x0 and is pulled to the degraded image mu"
+    """Image restoration SDE: the process starts at the clean image x0 and is pulled to the degraded image mu
+
+    Times, shapes and errors as in `OrnsteinUhlenbeck`; coefficients are float64, states keep their dtype.
+    """
 
     def alpha(self,
-        t,         # Grid time 0..T, int or (b,)
-    )->Tensor:     # float64, shape () or (b,)
-        "exp(-Theta_t): the share of the clean image left at t"
+        t: int | Tensor, # Grid time 0..T, int or (b,)
+    ) -> Tensor:         # float64, on the CPU, shape () or (b,)
+        """The share of the clean image left at t: exp(-Theta_t)
+
+        1 at t = 0, delta at t = T.
+        """
         return (-self.schedule.at(t)).exp()
 
     def std(self,
-        t,         # Grid time 0..T, int or (b,)
-    )->Tensor:     # float64, shape () or (b,)
-        "s_t = lam sqrt(1 - exp(-2 Theta_t)): the noise level at t"
+        t: int | Tensor, # Grid time 0..T, int or (b,)
+    ) -> Tensor:         # float64, on the CPU, shape () or (b,), in image units
+        """The noise level at t: s_t = lam sqrt(1 - exp(-2 Theta_t))
+
+        0 at t = 0, nearly lam at t = T.
+        """
         return self.lam * (-torch.expm1(-2 * self.schedule.at(t))).sqrt()
 
     def marginal(self,
-        x0:Tensor, # (b, ...) clean image
-        mu:Tensor, # (b, ...) degraded image
-        t,         # Grid time 0..T, int or (b,)
-    )->tuple:      # Mean (b, ...) and std, broadcastable to it
-        "p(x_t | x_0)"
+        x0: Tensor,      # (b, ...) clean image
+        mu: Tensor,      # (b, ...) degraded image
+        t: int | Tensor, # Grid time 0..T, int or (b,)
+    ) -> tuple[Tensor, Tensor]: # Mean (b, ...) and std, broadcastable to it
+        """p(x_t | x_0): the transition from time 0
+
+        Mean mu + alpha_t (x_0 - mu), standard deviation s_t.
+        """
         check_state(x0, mu=mu)
         return mu + expand(self.alpha(t), x0) * (x0 - mu), expand(self.std(t), x0)
 
     def perturb(self,
-        x0:Tensor,    # (b, ...) clean image
-        mu:Tensor,    # (b, ...) degraded image
-        t,            # Grid time 0..T, int or (b,)
-        noise:Tensor, # (b, ...) standard normal
-    )->Tensor:        # (b, ...) state at t
-        "Jump from the clean image to time t: mean + std * noise"
+        x0: Tensor,      # (b, ...) clean image
+        mu: Tensor,      # (b, ...) degraded image
+        t: int | Tensor, # Grid time 0..T, int or (b,)
+        noise: Tensor,   # (b, ...) standard normal
+    ) -> Tensor:         # (b, ...) state at t
+        """Jump from the clean image to time t: mean + std * noise
+
+        x_t = mu + alpha_t (x_0 - mu) + s_t noise: one draw from `marginal`.
+        """
         check_state(x0, noise=noise)
         mean, std = self.marginal(x0, mu, t)
         return mean + std * noise
 
     def score_from_noise(self,
-        noise:Tensor, # (b, ...) standard normal, or an estimate of it
-        t,            # Grid time 1..T, int or (b,)
-    )->Tensor:        # (b, ...)
-        "grad log p(x_t | x_0) = -noise / s_t"
+        noise: Tensor,   # (b, ...) standard normal, or an estimate of it
+        t: int | Tensor, # Grid time 1..T, int or (b,)
+    ) -> Tensor:         # (b, ...) in 1 / image units
+        """grad log p(x_t | x_0) = -noise / s_t
+
+        With E[noise | x_t] for the noise it is grad log p_t(x_t), by Tweedie's identity.
+        """
         return -noise / expand(self.std(self._after_0(t)), noise)
 
     def x0_from_noise(self,
-        x_t:Tensor,   # (b, ...) state at t
-        mu:Tensor,    # (b, ...) degraded image
-        noise:Tensor, # (b, ...)
-        t,            # Grid time 1..T, int or (b,)
-    )->Tensor:        # (b, ...) clean image
-        "The clean image that this noise implies: the marginal solved for x_0"
+        x_t: Tensor,     # (b, ...) state at t
+        mu: Tensor,      # (b, ...) degraded image
+        noise: Tensor,   # (b, ...)
+        t: int | Tensor, # Grid time 1..T, int or (b,)
+    ) -> Tensor:         # (b, ...) clean image
+        """The clean image that this noise implies: the marginal solved for x_0
+
+        mu + (x_t - mu - s_t noise) / alpha_t; an error of the noise grows by s_t / alpha_t.
+        """
         check_state(x_t, mu=mu, noise=noise)
         t = self._after_0(t)
         return mu + (x_t - mu - expand(self.std(t), x_t) * noise) / expand(self.alpha(t), x_t)
 
     def noise_from_x0(self,
-        x_t:Tensor, # (b, ...) state at t
-        mu:Tensor,  # (b, ...) degraded image
-        x0:Tensor,  # (b, ...) clean image
-        t,          # Grid time 1..T, int or (b,)
-    )->Tensor:      # (b, ...)
-        "The noise that this clean image implies: the marginal solved for the noise"
+        x_t: Tensor,     # (b, ...) state at t
+        mu: Tensor,      # (b, ...) degraded image
+        x0: Tensor,      # (b, ...) clean image
+        t: int | Tensor, # Grid time 1..T, int or (b,)
+    ) -> Tensor:         # (b, ...)
+        """The noise that this clean image implies: the marginal solved for the noise
+
+        (x_t - mu - alpha_t (x_0 - mu)) / s_t, the inverse of `x0_from_noise`.
+        """
         check_state(x_t, x0=x0)
         mean, std = self.marginal(x0, mu, self._after_0(t))
         return (x_t - mean) / std
 
     def posterior_weights(self,
-        t,         # Grid time 1..T, int or (b,)
-        s=None,    # Earlier grid time, t-1 if left out
-    )->tuple:      # Weight of x_t - mu, weight of x_0 - mu, std: float64, shape () or (b,)
-        "Coefficients of p(x_s | x_t, x_0)"
+        t: int | Tensor,               # Grid time 1..T, int or (b,)
+        s: int | Tensor | None = None, # Earlier grid time; None: t-1
+    ) -> tuple[Tensor, Tensor, Tensor]: # float64, on the CPU, shape () or (b,)
+        """Coefficients of p(x_s | x_t, x_0): the weight of x_t - mu, the weight of x_0 - mu, the std
+
+        With A = alpha_t / alpha_s, B = alpha_t, C = alpha_s they are A (1 - C^2) / (1 - B^2),
+        C (1 - A^2) / (1 - B^2) and lam sqrt((1 - A^2) (1 - C^2) / (1 - B^2)).
+        """
         s = self._before(t, s)
-        gone, clock_t, clock_s = self.schedule.elapsed(s, t), self.schedule.at(t), self.schedule.at(s)
+        gone = self.schedule.elapsed(s, t)
+        clock_t, clock_s = self.schedule.at(t), self.schedule.at(s)
         a, b, c = (-torch.expm1(-2 * g) for g in (gone, clock_t, clock_s)) # 1 - A^2, 1 - B^2, 1 - C^2
         return (-gone).exp() * c / b, (-clock_s).exp() * a / b, self.lam * (a * c / b).sqrt()
 
     def posterior(self,
-        x_t:Tensor, # (b, ...) state at t
-        x0:Tensor,  # (b, ...) clean image
-        mu:Tensor,  # (b, ...) degraded image
-        t,          # Grid time 1..T, int or (b,)
-        s=None,     # Earlier grid time, t-1 if left out
-    )->tuple:       # Mean (b, ...) and std, broadcastable to it
-        "p(x_s | x_t, x_0); its mean at s = t-1 is the paper's optimum `x*_{t-1}`"
+        x_t: Tensor,                   # (b, ...) state at t
+        x0: Tensor,                    # (b, ...) clean image
+        mu: Tensor,                    # (b, ...) degraded image
+        t: int | Tensor,               # Grid time 1..T, int or (b,)
+        s: int | Tensor | None = None, # Earlier grid time; None: t-1
+    ) -> tuple[Tensor, Tensor]:        # Mean (b, ...) and std, broadcastable to it
+        """p(x_s | x_t, x_0), by Bayes' rule
+
+        Its mean at s = t-1 is the paper's optimum x*_{t-1} (proposition 3.2); at s = 0 it is x_0, with std 0.
+        """
         check_state(x_t, x0=x0, mu=mu)
         of_x, of_x0, std = (expand(w, x_t) for w in self.posterior_weights(t, s))
         return mu + of_x * (x_t - mu) + of_x0 * (x0 - mu), std
 
     def reverse_drift(self,
-        x:Tensor,     # (b, ...) state at t
-        mu:Tensor,    # (b, ...) degraded image
-        score:Tensor, # (b, ...) grad log p_t(x)
-        t,            # Grid time 1..T, int or (b,)
-        s=None,       # Earlier grid time, t-1 if left out
-        ode=False,    # Of the probability-flow ODE instead of the reverse-time SDE?
-    )->Tensor:        # (b, ...) to subtract from x on the way back from t to s
-        "(mu - x) - 2 lam^2 score, times the clock time from s to t; with half the score in the ODE"
+        x: Tensor,                     # (b, ...) state at t
+        mu: Tensor,                    # (b, ...) degraded image
+        score: Tensor,                 # (b, ...) grad log p_t(x)
+        t: int | Tensor,               # Grid time 1..T, int or (b,)
+        s: int | Tensor | None = None, # Earlier grid time; None: t-1
+        ode: bool = False,             # Of the probability-flow ODE instead of the reverse-time SDE?
+    ) -> Tensor:                       # (b, ...)
+        """What to subtract from x on the way back from t to s
+
+        (Theta_t - Theta_s) (mu - x - 2 lam^2 score), with half the score in the ODE: an Euler step of the
+        process run backwards. In the SDE it adds noise of level `dispersion(t, s)`.
+        """
         check_state(x, mu=mu, score=score)
         gone = expand(self.schedule.elapsed(self._before(t, s), t), x)
         return gone * (mu - x - (1 if ode else 2) * self.lam**2 * score)
 
     def start(self,
-        mu:Tensor,    # (b, ...) degraded image
-        noise:Tensor, # (b, ...) standard normal
-        t:int,        # Grid time 1..T where restoration begins
-    )->Tensor:        # (b, ...) state at t
-        "Where restoration begins: mu + lam noise at T, the law for large t; mu + s_t noise earlier"
+        mu: Tensor,    # (b, ...) degraded image
+        noise: Tensor, # (b, ...) standard normal
+        t: int,        # Grid time 1..T where restoration begins
+    ) -> Tensor:       # (b, ...) state at t
+        """Where restoration begins: mu + lam noise at T, the law for large t; mu + s_t noise earlier
+
+        The clean image is unknown here, so its share alpha_t is left out.
+        """
         check_state(mu, noise=noise)
         return mu + (self.lam if t == self.schedule.n_steps else self.std(t)) * noise
 
-    def base(self, x, mu): return mu # What a network that predicts the clean image corrects
+    def base(self,
+        x: Tensor,  # (b, ...) state
+        mu: Tensor, # (b, ...) degraded image
+    ) -> Tensor:    # (b, ...)
+        """What a network that predicts the clean image corrects: mu
 
-    def _after_0(self, t): return check_time(t, 1, self.schedule.n_steps) # At 0 there is no noise
+        `irsde.predict.CleanPrediction` adds the network's output to it.
+        """
+        return mu
+
+    def settings(self) -> dict[str, Any]:
+        """What makes this SDE again, for JSON: name, lam, theta, n_steps, delta
+
+        `from_settings` is the way back. A ValueError for a class that is not in the library and for a speed
+        that is a function of your own.
+        """
+        name = type(self).__name__
+        if SDES.get(name) is not type(self):
+            raise ValueError(f"a {name} cannot be kept: known SDEs are {', '.join(SDES)}")
+        return dict(name=name, lam=float(self.lam), **self.schedule.settings())
+
+    def _after_0(self, t): return self.schedule.check(t, low=1) # At 0 there is no noise
 
 # %% ../nbs/02_sde.ipynb #170329b3
 class DenoisingSDE(IRSDE):
-    "For Gaussian noise: p(x_t | x_0) = N(x_0, s_t^2); `mu` is ignored (but is x0 in `drift` and `transition`)"
+    """For Gaussian noise: p(x_t | x_0) = N(x_0, s_t^2), an IRSDE with mu = x_0
 
-    def alpha(self, t)->Tensor:
-        "1: the clean image never fades"
+    `mu` is ignored and may be None, except in `drift` and `transition`, where it is x_0, and in `start`.
+    Times, shapes and errors as in `OrnsteinUhlenbeck`.
+    """
+
+    def alpha(self, t: int | Tensor) -> Tensor:
+        """1: the clean image never fades
+
+        float64, on the CPU, shape () or (b,).
+        """
         return torch.ones_like(self.schedule.at(t))
 
-    def marginal(self, x0, mu, t)->tuple:
-        "p(x_t | x_0): mean x_0, std s_t"
+    def marginal(self, x0: Tensor, mu: Tensor | None, t: int | Tensor) -> tuple[Tensor, Tensor]:
+        """p(x_t | x_0): mean x_0 and standard deviation s_t
+
+        Shapes `(b, ...)` and broadcastable to it.
+        """
         check_state(x0)
         return x0, expand(self.std(t), x0)
 
-    def x0_from_noise(self, x_t, mu, noise, t)->Tensor:
-        "x_t - s_t noise"
+    def x0_from_noise(self, x_t: Tensor, mu: Tensor | None, noise: Tensor, t: int | Tensor) -> Tensor:
+        """The clean image `(b, ...)` that this noise implies: x_t - s_t noise
+
+        t is a grid time 1..T; an error of the noise grows by s_t, at most lam.
+        """
         check_state(x_t, noise=noise)
         return x_t - expand(self.std(self._after_0(t)), x_t) * noise
 
-    def posterior(self, x_t, x0, mu, t, s=None)->tuple:
-        "p(x_s | x_t, x_0): IRSDE's with mu = x_0"
+    def posterior(self, x_t: Tensor, x0: Tensor, mu: Tensor | None, t: int | Tensor,
+                  s: int | Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """p(x_s | x_t, x_0): IRSDE's with mu = x_0
+
+        Mean `(b, ...)` and standard deviation; s is t-1 if left out.
+        """
         return super().posterior(x_t, x0, x0, t, s)
 
-    def reverse_drift(self, x, mu, score, t, s=None, ode=False)->Tensor:
-        "-lam^2 (1 + exp(-2 Theta_t)) score, times the clock time from s to t; without the 1 in the ODE"
+    def reverse_drift(self, x: Tensor, mu: Tensor | None, score: Tensor, t: int | Tensor,
+                      s: int | Tensor | None = None, ode: bool = False) -> Tensor:
+        """What to subtract from x on the way back from t to s
+
+        -(Theta_t - Theta_s) lam^2 (1 + exp(-2 Theta_t)) score, without the 1 in the ODE. The score stands for
+        the pull, which is unknown: x_0 - x = s_t^2 score.
+        """
         check_state(x, score=score)
         gone = self.schedule.elapsed(self._before(t, s), t)
         left = (-2 * self.schedule.at(t)).exp()
         return expand(-gone * self.lam**2 * (left if ode else 1 + left), x) * score
 
-    def start(self, mu, noise, t)->Tensor:
-        "The noisy picture itself: it is a state of this process, at the matched time of its noise level"
+    def start(self, mu: Tensor, noise: Tensor | None, t: int) -> Tensor:
+        """The noisy picture itself, which is given as mu
+
+        It is a state of this process, at the matched time of its noise level.
+        """
         check_state(mu)
         return mu
 
-    def base(self, x, mu): return x
+    def base(self, x: Tensor, mu: Tensor | None) -> Tensor:
+        """What a network that predicts the clean image corrects: the state x
+
+        There is no degraded image beside it.
+        """
+        return x
 
     def matched_time(self,
-        sigma:float, # Noise level in image units, above 0 and at most lam
-    )->int:          # Grid time 1..T
-        "The grid time whose noise level s_t is nearest to sigma"
+        sigma: float, # Noise level in image units, above 0 and at most lam
+    ) -> int:         # Grid time 1..T
+        """The grid time whose noise level s_t is nearest to sigma
+
+        A picture with Gaussian noise of level sigma is a state at that time, the `t_start` of `sample`.
+        A ValueError for a sigma that is not positive or above lam.
+        """
         if not sigma > 0:
             raise ValueError(f"sigma is a positive noise level in image units, such as 25/255: got {sigma!r}")
         if sigma > self.lam:
-            raise ValueError(f"sigma = {sigma:.4g} is above lam = {self.lam:.4g}, the most noise this SDE knows: "
-                             "use a model trained with a larger lam, or shrink the picture (that averages noise)")
+            raise ValueError(f"sigma = {sigma:.4g} is above lam = {self.lam:.4g}, "
+                             "the most noise this SDE knows: use a model trained with a larger lam, "
+                             "or shrink the picture (that averages noise)")
         return 1 + int((self.std(torch.arange(1, self.schedule.n_steps + 1)) - sigma).abs().argmin())
+
+# %% ../nbs/02_sde.ipynb #f658b93e
+SDES = {cls.__name__: cls for cls in (IRSDE, DenoisingSDE)}
+
+# %% ../nbs/02_sde.ipynb #ecca2f09
+def from_settings(
+    settings: dict[str, Any], # name, lam, theta, n_steps and delta, as `settings` of an SDE gives them
+) -> IRSDE:                   # Or DenoisingSDE
+    """The SDE that these settings describe
+
+    `from_settings(sde.settings()) == sde`. A ValueError for an unknown name, a value out of range,
+    or keys that are not these five.
+    """
+    wanted = ("name", "lam", "theta", "n_steps", "delta")
+    if set(settings) != set(wanted):
+        raise ValueError(f"the settings of an SDE are {listed(wanted)}: got {listed(settings, most=8)}")
+    kind = SDES[one_of("SDE", settings["name"], SDES)]
+    schedule = ThetaSchedule(str(settings["theta"]), settings["n_steps"], settings["delta"])
+    return kind(schedule, settings["lam"])

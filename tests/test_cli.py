@@ -1,0 +1,368 @@
+"The command line and the recipes behind it, on pictures of 16 by 16."
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from irsde import Restorer
+from irsde.checkpoint import load
+from irsde.cli import main
+from irsde.evaluate import Case, FromClean, FromPairs, evaluate, race
+from irsde.images import read
+from irsde.nafnet import ConditionalNAFNet
+from irsde.predict import CleanPrediction
+from irsde.recipes import Recipe, evaluate_task, train_command, train_task
+
+from .conftest import fill, picture
+
+TASKS = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
+SMALL = dict(budget="smoke", iterations=2, batch=2, crop=16)
+
+
+@pytest.fixture
+def photos(tmp_path, rng):
+    (tmp_path / "gt").mkdir()
+    for k in range(3):
+        pixels = np.kron(rng.integers(0, 200, (4, 4, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+        Image.fromarray(pixels).save(tmp_path / "gt" / f"p{k}.png")
+    return tmp_path / "gt"
+
+
+@pytest.fixture
+def weights(tmp_path, sde):
+    net = fill(ConditionalNAFNet(width=8, enc=(1,), mid=1, dec=(1,)))
+    about = {
+        "task": "deraining",
+        "solver": "posterior",
+        "steps": 2,
+        "protocol": "deraining-whole",
+        "budget": "smoke",
+    }
+    return (
+        Restorer(CleanPrediction(sde, net), sde, about).save_pretrained(tmp_path / "w.safetensors")
+        or tmp_path / "w.safetensors"
+    )
+
+
+def irsde(*words, code=0):
+    "Run a command; what it printed on stdout and stderr"
+    done = CliRunner().invoke(main, [str(w) for w in words])
+    if done.exit_code != code and done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done
+
+
+# ---- verbs
+
+
+def test_help_names_every_verb():
+    out = irsde("--help").output
+    for verb in (
+        "demo",
+        "restore",
+        "degrade",
+        "train",
+        "evaluate",
+        "convert",
+        "info",
+        "check-data",
+        "solvers",
+    ):
+        assert verb in out
+    for verb in ("restore", "train", "evaluate"):
+        assert "--task" in irsde(verb, "--help").output
+    assert irsde("--version").output.strip() == f"irsde {sys.modules['irsde'].__version__}"
+    assert "exp-ode-2" in irsde("solvers").output
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_degrade(photos, tmp_path, task):
+    out = irsde("degrade", photos, "--out", tmp_path / "lq", "--task", task)
+    assert len(out.stdout.split()) == 3 and "3 done" in out.stderr
+    assert sorted(p.name for p in (tmp_path / "lq").iterdir()) == ["p0.png", "p1.png", "p2.png"]
+
+
+def test_restore(photos, tmp_path, weights):
+    out = irsde("restore", photos, "--out", tmp_path / "out", "--weights", weights, "--steps", 1)
+    assert len(out.stdout.split()) == 3
+    wanted = Restorer.from_pretrained(weights)
+    irsde("restore", photos / "p0.png", "--out", tmp_path / "two", "--weights", weights, "--seed", 5)
+    assert read(tmp_path / "two" / "p0.png").values.shape == (3, 32, 32) and wanted.task == "deraining"
+    assert "3 skipped" in irsde("restore", photos, "--out", tmp_path / "out", "--weights", weights).stderr
+    (photos / "p1.png").write_bytes(b"x")
+    failed = irsde("restore", photos, "--out", tmp_path / "out", "--weights", weights, "--overwrite", code=1)
+    assert "p1.png" in failed.stderr and "2 done, 1 failed" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["restore", "nowhere", "--out", "o", "--task", "deraining"], "nowhere does not exist"),
+        (["restore", "gt", "--out", "o"], "--task or --weights"),
+        (["restore", "gt", "--out", "o", "--task", "derain"], "derain"),
+        (["restore", "gt", "--out", "o", "--weights", "none.safetensors"], "none.safetensors"),
+        (["restore", "gt", "--out", "gt", "--task", "deraining"], "written over"),
+        (["restore", "gt", "--out", "o", "--task", "deraining", "--solver", "heun"], "heun"),
+        (["restore", "gt", "--out", "o", "--task", "deraining", "--device", "gpu9"], "gpu9"),
+        (
+            ["degrade", "gt", "--out", "o", "--task", "deraining", "--sigma", "25/255"],
+            "--sigma belongs to denoising",
+        ),
+        (["degrade", "gt", "--out", "o", "--task", "denoising", "--sigma", "25"], "25"),
+        (["train", "--out", "o"], "--task"),
+        (["train", "--out", "o", "--task", "deraining"], "clean pictures"),
+        (["train", "--out", "o", "--resume"], "o"),
+        (["evaluate", "--task", "deraining"], "one of the two"),
+        (["info", "none"], "none"),
+        (["convert", "none.pth", "--out", "x.safetensors", "--task", "deraining"], "none.pth"),
+        (["check-data", "gt", "--set", "Set6"], "Set6"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(photos, words, message, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    before = sorted(photos.parent.rglob("*"))
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code in (1, 2) and message in done.output and "Traceback" not in done.output
+    assert isinstance(done.exception, SystemExit)
+    assert [p for p in sorted(photos.parent.rglob("*")) if p.name != "o"] == before
+
+
+def test_info_and_check_data(weights, photos):
+    out = irsde("info", weights).output
+    assert "deraining" in out and "ConditionalNAFNet" in out
+    assert "OFF" in irsde("check-data", photos, "--set", "Set5", code=1).output
+
+
+# ---- training by recipe
+
+
+def test_train_evaluate_and_make_again(photos, tmp_path):
+    run = tmp_path / "run"
+    out = irsde(
+        "train",
+        "--task",
+        "deraining",
+        "--clean",
+        photos,
+        "--out",
+        run,
+        "--budget",
+        "smoke",
+        "--iters",
+        2,
+        "--batch",
+        2,
+        "--crop",
+        16,
+        "--cpu",
+    )
+    path = out.stdout.strip().splitlines()[-1]
+    _, _, about = load(path, task="deraining")
+    recipe = about["recipe"]
+    assert recipe["iterations"] == 2 and recipe["clean"] == str(photos) and about["step"] == 2
+    command = train_command(recipe)
+    assert (
+        "--iters 2" in command
+        and f"--clean {photos}" in command
+        and "--budget smoke" in command
+        and "--seed" not in command
+    )
+    irsde("train", "--config", run / "config.json", "--out", tmp_path / "again", "--cpu")
+    a, b = (load(p / "model.safetensors")[0].state_dict() for p in (run, tmp_path / "again"))
+    assert all(torch.equal(v, b[k]) for k, v in a.items())
+    csv = tmp_path / "runs.csv"
+    out = irsde(
+        "evaluate",
+        "--weights",
+        path,
+        "--clean",
+        photos,
+        "--csv",
+        csv,
+        "--steps",
+        1,
+        "--solver",
+        "posterior",
+        "--seed",
+        3,
+    )
+    assert "mean" in out.stdout
+    rows = pd.read_csv(csv)
+    assert (
+        rows["method"].tolist() == ["input", "irsde"]
+        and rows["seed"].tolist()[1] == 3
+        and rows["steps"].tolist()[1] == 1
+    )
+    irsde("evaluate", "--weights", path, "--clean", photos, "--csv", csv, "--seed", 3)
+    methods = pd.read_csv(csv)["method"].tolist()  # the weights' own setting asks two copies
+    assert methods == ["input", "irsde", "irsde, ensemble of 2"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_trains(photos, tmp_path, task):
+    path = train_task(
+        Recipe(task=task, clean=str(photos), **SMALL), tmp_path / "run", cpu=True, progress=False
+    )
+    restorer = Restorer.from_pretrained(path)
+    assert restorer.task == task
+    options = {"mask": np.arange(32) % 8 * np.ones((32, 1)) > 0} if task == "inpainting" else {}
+    assert np.asarray(restorer(photos / "p0.png", **options)).shape == (
+        (128, 128, 3) if task == "super-resolution" else (32, 32, 3)
+    )
+
+
+@pytest.mark.parametrize("loss", ["noise", "likelihood", "clean", "regression"])
+def test_every_loss_trains(photos, tmp_path, loss):
+    path = train_task(
+        Recipe(task="deraining", clean=str(photos), loss=loss, **SMALL),
+        tmp_path / "run",
+        cpu=True,
+        progress=False,
+    )
+    assert load(path)[2]["training"]["loss"] == loss
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(task="derain"),
+        dict(clean=None),
+        dict(measured_share=0.0),
+        dict(preset="huge"),
+        dict(budget="big"),
+        dict(loss="best"),
+        dict(kind="sde"),
+        dict(iterations=0),
+    ],
+)
+def test_impossible_recipes(photos, tmp_path, wrong):
+    with pytest.raises((ValueError, TypeError)):
+        train_task(
+            Recipe(**{"task": "deraining", "clean": str(photos), **SMALL, **wrong}),
+            tmp_path / "run",
+            cpu=True,
+            progress=False,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_is_plain_json(photos):
+    recipe = Recipe(task="deraining", pairs=("a", "b"), upright=True, **SMALL)
+    from dataclasses import asdict
+
+    assert Recipe(**json.loads(json.dumps(asdict(recipe)))) == recipe
+    assert "--pairs a b" in train_command(recipe) and "--upright" in train_command(recipe)
+
+
+def test_training_begins_with_other_weights(photos, tmp_path, weights):
+    init = train_task(
+        Recipe(task="deraining", clean=str(photos), **SMALL), tmp_path / "one", cpu=True, progress=False
+    )
+    train_task(
+        Recipe(task="dehazing", clean=str(photos), init=str(init), **SMALL),
+        tmp_path / "two",
+        cpu=True,
+        progress=False,
+    )
+    with pytest.raises(ValueError):
+        train_task(
+            Recipe(task="dehazing", clean=str(photos), init=str(weights), **SMALL),
+            tmp_path / "three",
+            cpu=True,
+            progress=False,
+        )
+
+
+# ---- scoring
+
+
+def test_evaluate_by_hand():
+    from irsde.metrics import Protocol, psnr
+
+    x0 = picture(3, 40, 40)
+    cases = [Case(str(k), x0, (x0 * 0.9), (x0 * 0.9)) for k in range(2)]
+    scores = evaluate(lambda image, **how: image / 0.9 * 0.99, cases, Protocol(), lpips=False)
+    scores = getattr(scores, "table", scores)
+    assert scores["psnr"].iloc[-1] == pytest.approx(
+        psnr(x0[None] * 0.99, x0[None], Protocol()).item(), rel=1e-5
+    )
+    assert scores["input psnr"].iloc[0] == pytest.approx(
+        psnr(x0[None] * 0.9, x0[None], Protocol()).item(), rel=1e-5
+    )
+
+
+def test_a_case_that_fails_is_named_and_left_out():
+    x0 = picture(3, 40, 40)
+
+    def restore(image, **how):
+        if image.shape[1] == 36:
+            raise ValueError("too small")
+        return image
+
+    scores = evaluate(
+        restore,
+        [Case("a", x0, x0 * 0.9, x0 * 0.9), Case("b", x0[:, :36], x0[:, :36], x0[:, :36])],
+        "denoising",
+        lpips=False,
+    )
+    table = getattr(scores, "table", scores)
+    assert "too small" in table.set_index("name").loc["b", "error"] and table["error"].iloc[0] == ""
+
+
+def test_cases_know_what_the_restorer_gets(photos):
+    for task in TASKS:
+        case = FromClean(task, photos)[0]
+        assert case.x0.shape == case.mu.shape == (3, 32, 32)
+        assert case.given.shape == ((3, 8, 8) if task == "super-resolution" else (3, 32, 32))
+        assert ("mask" in case.options) == (task == "inpainting") and ("sigma" in case.options) == (
+            task == "denoising"
+        )
+    assert len(FromPairs("deraining", photos, photos)) == 3
+    with pytest.raises(ValueError):
+        FromClean("derain", photos)
+    with pytest.raises(ValueError, match="sigma is for"):
+        FromClean("deraining", photos, sigma=0.1)
+
+
+def test_race_tells_the_best_turn(weights):
+    ticks = iter(range(1000))
+    waits = iter([5, 1, 3] * 50)
+
+    def clock():
+        next(ticks)
+        clock.now += next(waits) if clock.open else 0
+        clock.open = not clock.open
+        return clock.now
+
+    clock.now, clock.open = 0, False
+    x0 = picture(3, 40, 40)
+    found = race(
+        Restorer.from_pretrained(weights),
+        [Case("a", x0, x0, x0)],
+        [("posterior", 1)],
+        repeats=3,
+        clock=clock,
+        protocol="denoising",
+        lpips=False,
+    )
+    assert found["seconds"].tolist() == [1.0]
+
+
+def test_evaluate_task_refuses(photos, weights):
+    for wrong in (
+        dict(),
+        dict(clean=photos),
+        dict(weights=weights),
+        dict(weights=weights, clean=photos, pairs=(photos, photos)),
+        dict(weights=weights, pairs=(photos, photos), measured="x"),
+        dict(weights=weights, task="dehazing", clean=photos),
+    ):
+        with pytest.raises(ValueError):
+            evaluate_task(**wrong)

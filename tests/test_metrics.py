@@ -1,0 +1,233 @@
+"Scores by independent routes, and the tables of runs."
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from irsde.metrics import PROTOCOLS, Protocol, backbone_path, lpips_distance, psnr, score, ssim
+from irsde.results import RUN_COLUMNS, published, record
+
+from .conftest import picture
+
+PLAIN = Protocol(round=False)
+
+
+@pytest.fixture
+def pair():
+    clean = picture(2, 3, 40, 44)
+    return (clean + 0.1 * torch.sin(torch.arange(clean.numel())).reshape(clean.shape)).clamp(0, 1), clean
+
+
+# ---- PSNR and SSIM
+
+
+def test_psnr_by_hand(pair):
+    restored, clean = pair
+    wanted = [-10 * math.log10(((r - c).double() ** 2).mean()) for r, c in zip(restored, clean)]
+    torch.testing.assert_close(
+        psnr(restored, clean, PLAIN), torch.tensor(wanted, dtype=torch.float64), rtol=1e-6, atol=1e-6
+    )
+    assert psnr(clean, clean, PLAIN).isinf().all()
+
+
+def test_border_and_rounding(pair):
+    restored, clean = pair
+    inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
+    torch.testing.assert_close(
+        psnr(restored, clean, Protocol(border=4)), psnr(restored[inner], clean[inner], Protocol())
+    )
+    rounded = (restored * 255).round() / 255, (clean * 255).round() / 255
+    torch.testing.assert_close(psnr(restored, clean, Protocol()), psnr(*rounded, PLAIN), rtol=1e-5, atol=1e-5)
+
+
+def test_luma_is_bt601_in_studio_range():
+    grey, white, red = (
+        torch.tensor(c).reshape(1, 3, 1, 1).expand(1, 3, 12, 12).float()
+        for c in ((0, 0, 0), (1, 1, 1), (1, 0, 0))
+    )
+    wanted = 20 * math.log10(255 / 219)
+    assert psnr(white, grey, Protocol("y")).item() == pytest.approx(wanted)
+    assert psnr(red, grey, Protocol("y", round=False)).item() == pytest.approx(20 * math.log10(255 / 65.481))
+
+
+def test_centre_square(pair):
+    restored, clean = pair
+    torch.testing.assert_close(
+        psnr(restored, clean, Protocol(centre=20)),
+        psnr(restored[..., 10:30, 12:32], clean[..., 10:30, 12:32], Protocol()),
+    )
+
+
+def test_ssim_by_its_formula(pair):
+    from scipy.ndimage import gaussian_filter
+
+    restored, clean = (x[0, 0].double().numpy() * 255 for x in pair)
+
+    def blur(x):
+        return gaussian_filter(x, 1.5, truncate=3.5)
+
+    a, b = blur(restored), blur(clean)
+    va, vb, cov = blur(restored**2) - a**2, blur(clean**2) - b**2, blur(restored * clean) - a * b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    field = (2 * a * b + c1) * (2 * cov + c2) / ((a**2 + b**2 + c1) * (va + vb + c2))
+    found = ssim(pair[0][:1, :1], pair[1][:1, :1], PLAIN).item()
+    assert found == pytest.approx(field[5:-5, 5:-5].mean(), abs=1e-6)
+    assert ssim(pair[1], pair[1], PLAIN).tolist() == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r, c: psnr(r, c * 255, PLAIN),
+        lambda r, c: psnr(r, c[:1], PLAIN),
+        lambda r, c: psnr(r * math.nan, c, PLAIN),
+        lambda r, c: psnr(r[0], c[0], PLAIN),
+        lambda r, c: psnr(r, c, "psnr-b"),
+        lambda r, c: psnr(r, c, Protocol(centre=100)),
+        lambda r, c: psnr(r[:, :1], c[:, :1], Protocol("y")),
+        lambda r, c: ssim(r[..., :8], c[..., :8], PLAIN),
+        lambda r, c: Protocol("rgba"),
+        lambda r, c: Protocol(border=-1),
+        lambda r, c: lpips_distance(r[..., :16], c[..., :16]),
+    ],
+)
+def test_what_cannot_be_compared(pair, call):
+    with pytest.raises(ValueError):
+        call(*pair)
+
+
+def test_official_protocols():
+    assert PROTOCOLS["deraining"] == Protocol("y", border=4)
+    assert PROTOCOLS["denoising"] == Protocol()
+    assert PROTOCOLS["super-resolution"] == Protocol(border=4, centre=256)
+
+
+# ---- LPIPS
+
+
+@pytest.fixture
+def backbone(tmp_path, monkeypatch):
+    "AlexNet's features with numbers of our own, where torch.hub looks for the true ones"
+    from torchvision.models import alexnet
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        features = alexnet(weights=None).features.eval()
+    path = backbone_path("alex")
+    path.parent.mkdir(parents=True)
+    torch.save({f"features.{name}": p for name, p in features.state_dict().items()}, path)
+    return features
+
+
+def test_lpips_by_its_formula(pair, backbone):
+    "Distances of unit features after each ReLU, through the package's linear layers; [0, 1] ->  [-1, 1]"
+    import lpips
+
+    weights = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+
+    def layers(x):
+        x, found = (2 * x - 1 - shift.reshape(3, 1, 1)) / scale.reshape(3, 1, 1), []
+        for module in backbone[:12]:
+            x = module(x)
+            if isinstance(module, torch.nn.ReLU):
+                found.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+    with torch.no_grad():
+        wanted = sum(
+            lin((a - b).square()).mean((1, 2, 3))
+            for lin, a, b in zip(
+                (weights.lin0, weights.lin1, weights.lin2, weights.lin3, weights.lin4), *map(layers, pair)
+            )
+        )
+    torch.testing.assert_close(lpips_distance(*pair), wanted, rtol=1e-4, atol=1e-7)
+    assert lpips_distance(pair[1], pair[1]).abs().max() < 1e-6
+    assert (wanted > 1e-4).all()
+
+
+def test_lpips_is_nan_with_a_warning_where_its_weights_are_missing(pair, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.warns(UserWarning, match="LPIPS is NaN"):
+        assert lpips_distance(*pair).isnan().all()
+
+
+def test_a_wrong_backbone_is_refused(pair, backbone):
+    torch.save({"features.0.weight": torch.zeros(1)}, backbone_path("alex"))
+    with pytest.raises(OSError, match="does not hold the weights"):
+        lpips_distance(*pair)
+
+
+# ---- tables
+
+
+def test_score_has_a_row_a_picture_and_their_mean(pair):
+    table = score(*pair, PLAIN, names=["a", "b"], lpips=False)
+    table = getattr(table, "table", table)
+    assert list(table["name"]) == ["a", "b", "mean"]
+    assert table["psnr"].iloc[:2].tolist() == pytest.approx(psnr(*pair, PLAIN).tolist())
+    assert table["psnr"].iloc[2] == pytest.approx(psnr(*pair, PLAIN).mean().item())
+    with pytest.raises(ValueError, match="one clean picture"):
+        score(pair[0], pair[1][:1], PLAIN)
+
+
+ABOUT = dict(
+    task="denoising",
+    test_set="here",
+    method="irsde",
+    solver="posterior",
+    steps=3,
+    seed=7,
+    budget="smoke",
+    n_images=2,
+    protocol="RGB",
+    psnr=30.12345678,
+    ssim=0.9,
+)
+
+
+def test_rows_are_appended_whole(tmp_path):
+    path = tmp_path / "runs.csv"
+    record(path, dict(ABOUT))
+    record(
+        path, [dict(ABOUT, seed=8), {**ABOUT, "method": "input", "solver": None, "steps": None, "seed": None}]
+    )
+    found = pd.read_csv(path)
+    assert list(found) == RUN_COLUMNS and len(found) == 3
+    assert found["seed"].tolist()[:2] == [7, 8] and math.isnan(found["seed"][2])
+    assert found["psnr"][0] == 30.1235 and found["commit"].notna().all() and found["date"].notna().all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_row_that_is_none_leaves_the_table_alone(tmp_path):
+    path = tmp_path / "runs.csv"
+    record(path, dict(ABOUT))
+    before = path.read_bytes()
+    for wrong in ({**ABOUT, "speed": 3}, {k: v for k, v in ABOUT.items() if k != "task"}):
+        with pytest.raises(ValueError):
+            record(path, [dict(ABOUT), wrong])
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="columns"):
+        record(tmp_path / "other.csv", dict(ABOUT))
+    assert path.read_bytes() == before and (tmp_path / "other.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_published_numbers_are_read_and_checked(tmp_path):
+    head = "task,set,method,psnr,ssim,lpips,fid,calls,protocol,source\n"
+    (tmp_path / "a.csv").write_text(
+        head + "deraining,Rain100H,IR-SDE,31.65,.9041,.047,18.64,100,Y,a paper\n"
+        "deraining,Rain100H,other,-,,,,,,b\n"
+    )
+    found = published(tmp_path, "deraining")
+    assert found["psnr"][0] == 31.65 and np.isnan(found["psnr"][1]) and found["protocol"][1] == "not stated"
+    with pytest.raises(ValueError, match="no published numbers for task 'dehazing'"):
+        published(tmp_path, "dehazing")
+    (tmp_path / "b.csv").write_text(head + "deraining,Rain100H,IR-SDE,131.65,,,,,,c\n")
+    with pytest.raises(ValueError, match="psnr = 131.65"):
+        published(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        published(tmp_path / "none")

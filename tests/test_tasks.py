@@ -1,0 +1,69 @@
+"Records of tasks: the six, their reasons, what they refuse."
+
+import pickle
+
+import pytest
+
+from irsde.metrics import PROTOCOLS
+from irsde.sampling import SOLVERS
+from irsde.sde import IRSDE, DenoisingSDE
+from irsde.tasks import TASKS
+
+NAMES = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
+
+
+def test_the_six():
+    assert list(TASKS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_value_has_a_reason(name):
+    task = TASKS[name]
+    assert task.name == name and not task.unexplained
+    assert task.protocol in PROTOCOLS and task.solver in SOLVERS
+    for budget in ("smoke", "quick", "paper", "IR-SDE", "Refusion"):
+        if budget in task.budgets or budget in task.paper:
+            assert not task.budget(budget).unexplained
+    assert isinstance(task.sde(), DenoisingSDE if name == "denoising" else IRSDE)
+    assert pickle.loads(pickle.dumps(task)) == task
+    assert task.conditional == (name != "denoising")
+
+
+def test_published_settings():
+    task = TASKS["deraining"].at("IR-SDE")
+    values = TASKS["deraining"].settings("IR-SDE")
+    assert task.sde().lam == 10 / 255 and values["network"] == "unet" and values["iterations"] == 700_000
+    assert (
+        values["loss"] == "likelihood"
+        and values["milestones"] == (200_000, 400_000, 600_000)
+        and values["batch"] == 16
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(lam=10.0),
+        dict(lam=0.0),
+        dict(kind="sde"),
+        dict(steps=101),
+        dict(steps=0),
+        dict(ensemble=3),
+        dict(pool=-1),
+        dict(solver=""),
+        dict(degradation=3),
+        dict(delta=1.0),
+        dict(kind="denoising-sde", prediction="velocity"),
+    ],
+)
+def test_impossible_records(change):
+    with pytest.raises(ValueError):
+        TASKS["deraining"].but("judgement: a test", **change)
+
+
+def test_a_reason_begins_with_its_kind():
+    with pytest.raises(ValueError, match="begins with"):
+        TASKS["deraining"].but("because", lam=0.1)
+    assert TASKS["deraining"].but("judgement: x", lam=0.1).reasons["lam"] == "judgement: x"
+    with pytest.raises(ValueError, match="has no budget"):
+        TASKS["deraining"].budget("huge")
