@@ -23,7 +23,6 @@ from functools import cache
 from pathlib import Path
 
 from execnb.nbio import mk_cell
-from fastcore.docments import DocmentText
 from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import Processor
@@ -76,19 +75,24 @@ def fields(cls):
     skipped = range(doc.lineno, doc.end_lineno + 1) if doc else ()
     return '\n'.join(line for i, line in enumerate(source.splitlines()[:last], 1) if i not in skipped)
 
-def aligned(text):
-    "The comments of a signature in one column"
-    lines = [re.match(r'(.*?)( # .*)?$', line).groups() for line in text.splitlines()]
-    column = max((len(code.rstrip()) for code, comment in lines if comment), default=0)
-    return '\n'.join(f'{code.rstrip():<{column}} {comment}' if comment else code for code, comment in lines)
+def head(function):
+    "How a function is called, as it is written, up to its docstring or its first line"
+    source = textwrap.dedent(inspect.getsource(function))
+    node = ast.parse(source).body[0]
+    lines, body = source.splitlines(), node.body[0]
+    if body.lineno == node.lineno: return lines[node.lineno - 1][:body.col_offset].rstrip()
+    return '\n'.join(lines[node.lineno - 1:body.lineno - 1])
 
 def signature(thing, name):
     "How a thing is called, with the comments of its parameters, as one block of code"
-    dataclass = inspect.isclass(thing) and '__dataclass_fields__' in vars(thing)
-    if dataclass and any(thing.__annotations__): text = fields(thing)
-    else: text = str(DocmentText(thing, maxline=100, docstring=False))
-    if inspect.isclass(thing): text = re.sub(r'^def \w+\(', f'class {name}(', text)
-    return f'```python\n{aligned(text.replace("`", "").replace(":NoneType=", "="))}\n```'
+    if inspect.isclass(thing):
+        dataclass = '__dataclass_fields__' in vars(thing)
+        if dataclass and any(thing.__annotations__): text = fields(thing)
+        elif '__init__' in vars(thing):
+            text = re.sub(r'^def __init__\(self(, (?=\S)|,|)', f'class {name}(', head(thing.__init__))
+        else: text = f'class {name}({", ".join(base.__name__ for base in thing.__bases__)})'
+    else: text = head(inspect.unwrap(thing))
+    return f'```python\n{text.replace("`", "")}\n```'
 
 def heading(names, module, level=3):
     "One heading for the names of a cell, an anchor for each, and the way to their source"

@@ -45,7 +45,7 @@ class Restorer:
         model: Callable[..., Tensor], # `model(x, mu, t) -> noise`
         sde: IRSDE | DenoisingSDE,
         about: dict | None = None,    # Of the checkpoint: task, solver, steps, factor, fill ...
-        device: Device = None, # A GPU if there is one
+        device: Device = None,        # A GPU if there is one
         *,
         pool: int | None = None,      # Pixels around each that a NAFNet's attention sees, 0: all
         bf16: bool = False,           # The network in bfloat16
@@ -65,7 +65,7 @@ class Restorer:
     @classmethod
     def from_pretrained(cls,
         task_or_path: str | os.PathLike, # A task whose weights ship, or a file of `checkpoint.save`
-        device: Device = None, # A GPU if there is one
+        device: Device = None,            # A GPU if there is one
         *,
         task: str | None = None,         # Refuse a file that was trained for another
         pool: int | None = None,         # As of a `Restorer`
@@ -288,7 +288,7 @@ def restore(image: str | os.PathLike, task_or_path: str | os.PathLike, device: D
 def restore(
     image: Any,                      # Path, Pillow image, array (h, w[, c]), tensor (c, h, w) or (b, c, h, w)
     task_or_path: str | os.PathLike, # A task whose weights ship, or a file of `checkpoint.save`
-    device: Device = None, # A GPU if there is one
+    device: Device = None,           # A GPU if there is one
     **options: Any,                  # Of a `Restorer`'s call: mask, sigma, seed, samples, solver ...
 ) -> Any:                            # What `image` was
     """One picture restored, returned as what it was

@@ -306,6 +306,8 @@ def test_no_skips(monkeypatch, capsys):
     monkeypatch.setattr(chapters.subprocess, "run", lambda *args, **kw: Done)
     assert chapters.main(["11_metrics.ipynb"])[0]
     assert not chapters.main(["11_metrics.ipynb"], no_skips=True)[0]
+    assert not chapters.main(["11_metrics.ipynb"], no_skips=True, may_skip=["IRSDE_SHARED"])[0]
+    assert chapters.main(["11_metrics.ipynb"], no_skips=True, may_skip=["TORCH_HOME"])[0]
     assert "FAIL: 11_metrics.ipynb" in capsys.readouterr().out
 
 
