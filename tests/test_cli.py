@@ -314,6 +314,7 @@ def test_a_case_that_fails_is_named_and_left_out():
     )
     table = getattr(scores, "table", scores)
     assert "too small" in table.set_index("name").loc["b", "error"] and table["error"].iloc[0] == ""
+    assert scores.attrs["n_images"] == 1
 
 
 def test_cases_know_what_the_restorer_gets(photos):
@@ -329,6 +330,35 @@ def test_cases_know_what_the_restorer_gets(photos):
         FromClean("derain", photos)
     with pytest.raises(ValueError, match="sigma is for"):
         FromClean("deraining", photos, sigma=0.1)
+
+
+def test_a_row_of_pairs_keeps_its_seed(photos, weights, tmp_path):
+    "Nothing was degraded here, but the restorer drew noise"
+    csv = tmp_path / "runs.csv"
+    irsde("evaluate", "--weights", weights, "--pairs", photos, photos, "--seed", 4, "--csv", csv)
+    rows = pd.read_csv(csv).set_index("method")
+    assert rows.loc["irsde", "seed"] == 4
+
+
+def test_sets_take_turns():
+    "A picture of each set in turn; the smaller one comes round again, in its next epoch"
+    from irsde.recipes import Turns
+
+    class Named:
+        def __init__(self, name, n):
+            self.name, self.n = name, n
+
+        def __len__(self):
+            return self.n
+
+        def __getitem__(self, key):
+            return (self.name, *key)
+
+    both = Turns(Named("a", 3), Named("b", 2))
+    assert len(both) == 6
+    wanted = [("a", 0, 0), ("b", 0, 0), ("a", 0, 1), ("b", 0, 1), ("a", 0, 2), ("b", 1, 0)]
+    assert [both[0, i] for i in range(6)] == wanted
+    assert both[1, 1] == ("b", 1, 1)
 
 
 def test_race_tells_the_best_turn(weights):

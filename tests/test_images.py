@@ -238,6 +238,26 @@ def test_every_orientation_as_pillow_turns_it(tmp_path, rng, orientation):
     assert np.array_equal(read(tmp_path / "b.png").values, found.values)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_a_deep_tiff(tmp_path, rng, orientation):
+    "As Pillow turns the same picture in 8 bits"
+    from PIL import ImageOps
+
+    pixels = shallow(rng, 6, 7, 3)
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif(orientation))
+    with Image.open(tmp_path / "a.png") as image:
+        wanted = np.asarray(ImageOps.exif_transpose(image)).astype(np.uint16) * 257
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", pixels.astype(np.uint16) * 257, photometric="rgb", extratags=tags)
+    assert np.array_equal(read(tmp_path / "a.tif").values, wanted.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("colour, grey", [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29)])
+def test_grey_of_a_colour_is_its_luma(tmp_path, colour, grey):
+    Image.new("RGB", (2, 2), colour).save(tmp_path / "a.png")
+    assert (read_image(tmp_path / "a.png", 1) * 255).round().unique().tolist() == [grey]
+
+
 def test_profile_of_a_cmyk_file_does_not_stay_on_rgb(tmp_path, rng):
     Image.fromarray(shallow(rng, 6, 7, 4), "CMYK").save(
         tmp_path / "a.tif", icc_profile=b"a profile for four inks"

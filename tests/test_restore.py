@@ -87,6 +87,7 @@ def test_an_ensemble_is_blind_to_turns():
 
     x = picture(1, 3, 16, 16)
     torch.testing.assert_close(Ensemble(model, 2)(x, x, 1), x / 2)
+    torch.testing.assert_close(Ensemble(lambda x, mu, t: x, 8)(x, x, 1), x)  # each copy is turned back
     e8 = Ensemble(model, 8)
     torch.testing.assert_close(e8(x.rot90(1, (2, 3)), x.rot90(1, (2, 3)), 1), e8(x, x, 1).rot90(1, (2, 3)))
     with pytest.raises(ValueError):
@@ -361,6 +362,10 @@ def test_degraded_files_are_those_of_their_name_and_seed(folder, tmp_path):
         assert (report["error"] == "").all()
     a, b, c = (read(tmp_path / name / "c.png").values for name in ("all", "one", "other"))
     assert np.array_equal(a, b) and not np.array_equal(a, c)
+    (folder / "twin.png").write_bytes((folder / "c.png").read_bytes())
+    degrade_files(folder, tmp_path / "twins", noisy)
+    twins = [read(tmp_path / "twins" / name).values for name in ("c.png", "twin.png")]
+    assert np.array_equal(twins[0], a) and not np.array_equal(*twins)  # the noise goes by the name
     report = degrade_files(folder, tmp_path / "bad", lambda clean, generator: clean[..., 1:])
     assert report["error"].str.contains("degradation").all()
 

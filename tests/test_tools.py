@@ -1,4 +1,5 @@
 "The workshop of the weights (tools/) and the checks (.ci/): what they decide, without data or training."
+
 import ast
 import importlib.util
 import sys
@@ -21,17 +22,17 @@ def script(path):
 
 @pytest.fixture(scope="module")
 def ship():
-    return script(ROOT/"tools/ship.py")
+    return script(ROOT / "tools/ship.py")
 
 
 @pytest.fixture(scope="module")
 def tune():
-    return script(ROOT/"tools/tune.py")
+    return script(ROOT / "tools/tune.py")
 
 
 @pytest.fixture(scope="module")
 def card():
-    return script(ROOT/"tools/make_card.py")
+    return script(ROOT / "tools/make_card.py")
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def run(**recipe):
 
 
 # ---- ship: names in place of folders
+
 
 def test_masked_reaches_every_text_and_leaves_the_value(ship):
     value = {"clean": "/data/a/*", "pairs": ["/data/lq", "/else"], "n": 3, "x": None, "y": [{"z": "/data"}]}
@@ -68,6 +70,7 @@ def test_thinned_keeps_validations_and_every_fiftieth(ship):
 
 # ---- ship: which run follows which
 
+
 def test_before_names_what_a_run_began_from(ship):
     assert ship.before(run(init="/runs/a/model.safetensors"))["recipe"]["init"] == ship.BEFORE
     assert ship.before(run())["recipe"]["init"] is None
@@ -88,7 +91,7 @@ def test_a_run_from_a_task_follows_it(ship, files, tmp_path):
 @pytest.fixture
 def shipped(ship, files, tmp_path):
     "Weights that ship, made of /runs/a, whose recipe said /data"
-    path = tmp_path/"irsde/weights/deraining.safetensors"
+    path = tmp_path / "irsde/weights/deraining.safetensors"
     path.parent.mkdir(parents=True)
     path.touch()
     files[str(path)] = run(clean="$DATA/train")
@@ -99,7 +102,10 @@ def shipped(ship, files, tmp_path):
 
 def test_a_run_follows_by_the_file_of_the_run_that_ships(ship, shipped):
     names = {"/data": "$DATA"}
-    def follows(init): return ship.follows(init, "deraining", names, run(init=init, iters=20), shipped)
+
+    def follows(init):
+        return ship.follows(init, "deraining", names, run(init=init, iters=20), shipped)
+
     assert follows("/runs/a/model.safetensors")
     assert not follows("/runs/other/model.safetensors")
     unmasked = ship.follows("/runs/a/model.safetensors", "deraining", {}, run(init="x", iters=20), shipped)
@@ -107,14 +113,14 @@ def test_a_run_follows_by_the_file_of_the_run_that_ships(ship, shipped):
 
 
 def test_weights_that_were_stopped_are_known_again(ship, shipped, files):
-    files[str(shipped/"irsde/weights/deraining.safetensors")]["recipe"]["stopped"] = 5
+    files[str(shipped / "irsde/weights/deraining.safetensors")]["recipe"]["stopped"] = 5
     assert ship.follows("/runs/a/model.safetensors", "deraining", {"/data": "$DATA"}, run(iters=20), shipped)
 
 
 def test_the_run_that_ships_is_itself(ship, shipped, files):
     about = run(init="/runs/0/model.safetensors", iters=7)
     files["/runs/0/model.safetensors"] = run(iters=1)
-    files[str(shipped/"irsde/weights/deraining.safetensors")] = ship.before(about)
+    files[str(shipped / "irsde/weights/deraining.safetensors")] = ship.before(about)
     assert ship.follows("/runs/0/model.safetensors", "deraining", {}, about, shipped)
 
 
@@ -124,34 +130,36 @@ def test_nobody_follows_where_nothing_ships(ship, files, tmp_path):
 
 # ---- ship: what becomes of the run before
 
+
 @pytest.fixture
 def records(shipped):
-    folder = shipped/"data/runs"
+    folder = shipped / "data/runs"
     folder.mkdir(parents=True)
-    for name in "curve-deraining.csv", "recipe-deraining.json": (folder/name).write_text(name)
+    for name in "curve-deraining.csv", "recipe-deraining.json":
+        (folder / name).write_text(name)
     return shipped
 
 
 def names_in(root):
-    return sorted(path.name for path in (root/"data/runs").iterdir())
+    return sorted(path.name for path in (root / "data/runs").iterdir())
 
 
 def test_earlier_numbers_what_was_recorded(ship, records, files):
-    old = files[str(records/"irsde/weights/deraining.safetensors")]
+    old = files[str(records / "irsde/weights/deraining.safetensors")]
     assert ship.earlier("deraining", run(iters=20), records) == [old["recipe"]]
     assert names_in(records) == ["curve-deraining-1.csv", "recipe-deraining-1.json"]
-    assert (records/"data/runs/curve-deraining-1.csv").read_text() == "curve-deraining.csv"
+    assert (records / "data/runs/curve-deraining-1.csv").read_text() == "curve-deraining.csv"
 
 
 def test_earlier_counts_on(ship, records, files):
-    old = files[str(records/"irsde/weights/deraining.safetensors")]
+    old = files[str(records / "irsde/weights/deraining.safetensors")]
     old["before"] = [{"iters": 1}, {"iters": 2}]
     assert ship.earlier("deraining", run(iters=20), records) == [{"iters": 1}, {"iters": 2}, old["recipe"]]
     assert names_in(records) == ["curve-deraining-3.csv", "recipe-deraining-3.json"]
 
 
 def test_earlier_of_the_run_that_ships_already_moves_nothing(ship, records, files):
-    old = files[str(records/"irsde/weights/deraining.safetensors")]
+    old = files[str(records / "irsde/weights/deraining.safetensors")]
     old["before"] = [{"iters": 1}]
     assert ship.earlier("deraining", {"recipe": dict(old["recipe"])}, records) == [{"iters": 1}]
     assert names_in(records) == ["curve-deraining.csv", "recipe-deraining.json"]
@@ -160,7 +168,8 @@ def test_earlier_of_the_run_that_ships_already_moves_nothing(ship, records, file
 def test_a_stopped_run_ships_only_if_told(ship):
     config = {"settings": {"iterations": 9}, "about": {"recipe": {}}}
     about = run() | {"step": 7}
-    with pytest.raises(ValueError, match="7 of 9 steps"): ship.mark_stopped(about, config, allowed=False)
+    with pytest.raises(ValueError, match="7 of 9 steps"):
+        ship.mark_stopped(about, config, allowed=False)
     ship.mark_stopped(about, config, allowed=True)
     assert about["recipe"]["stopped"] == config["about"]["recipe"]["stopped"] == 7
     about = run() | {"step": 9}
@@ -177,14 +186,16 @@ def test_chain_rewrites_recipe_and_command(ship):
 
 
 def test_comparisons_stay_outside_of_the_package(ship, tmp_path):
-    assert ship.shipped("deraining", tmp_path) == tmp_path/"irsde/weights/deraining.safetensors"
-    assert ship.shipped("deraining-cnn", tmp_path) == tmp_path/"data/weights/deraining-cnn.safetensors"
+    assert ship.shipped("deraining", tmp_path) == tmp_path / "irsde/weights/deraining.safetensors"
+    assert ship.shipped("deraining-cnn", tmp_path) == tmp_path / "data/weights/deraining-cnn.safetensors"
 
 
 # ---- tune and rooms: tables
 
+
 def test_ways_are_known_and_asked_once(tune):
     from irsde.sampling import SOLVERS
+
     assert len(set(tune.WAYS)) == len(tune.WAYS)
     assert all(solver in SOLVERS and steps >= 1 and copies in (1, 2) for solver, steps, copies in tune.WAYS)
     assert {0, 1} <= set(tune.SHARES)
@@ -192,7 +203,7 @@ def test_ways_are_known_and_asked_once(tune):
 
 def test_every_default_is_among_the_ways(tune):
     for name, task in tune.TASKS.items():
-        solvers = [task.solver] if task.steps > 1 else ["exp-ode-2", "posterior"] # one call: the same by any
+        solvers = [task.solver] if task.steps > 1 else ["exp-ode-2", "posterior"]  # one call: the same by any
         assert any((solver, task.steps, task.ensemble or 1) in tune.WAYS for solver in solvers), name
 
 
@@ -205,8 +216,10 @@ def test_kept_tables_have_the_ways_and_shares(tune):
     for name, rows in kept.groupby("task"):
         ways = rows[["solver", "steps", "ensemble"]].itertuples(index=False, name=None)
         assert set(ways) == set(tune.WAYS), name
-    for name, rows in pools.groupby("task"): assert set(rows["pool"]) == set(tune.SHARES), name
-    for table in kept, pools: assert set(tune.SCORES) <= set(table.columns)
+    for name, rows in pools.groupby("task"):
+        assert set(rows["pool"]) == set(tune.SHARES), name
+    for table in kept, pools:
+        assert set(tune.SCORES) <= set(table.columns)
 
 
 def test_with_rows_replaces_a_task_and_leaves_the_others(tune):
@@ -217,24 +230,25 @@ def test_with_rows_replaces_a_task_and_leaves_the_others(tune):
 
 
 def test_rooms_hold_out_every_third():
-    rooms = script(ROOT/"tools/rooms.py")
+    rooms = script(ROOT / "tools/rooms.py")
     assert rooms.held_out(["1406", "1400", "1402", "1401", "1409"]) == ["1401", "1409"]
     assert set(rooms.SCORED) <= set(rooms.ALL_DENSITIES)
 
 
 def test_rooms_go_on_with_a_run(tmp_path):
-    rooms = script(ROOT/"tools/rooms.py")
+    rooms = script(ROOT / "tools/rooms.py")
     begin = rooms.train_command(Path("data"), tmp_path)
     assert begin[begin.index("--clean") + 1] == "data/train/clean/*" and "--resume" not in begin
-    (tmp_path/"run").mkdir()
-    (tmp_path/"run/config.json").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").touch()
     assert rooms.train_command(Path("data"), tmp_path)[-1] == "--resume"
 
 
 # ---- the card and the README
 
+
 def test_stale_card(card, tmp_path):
-    path = tmp_path/"README.md"
+    path = tmp_path / "README.md"
     assert "is not what" in card.stale(path, "text")
     path.write_text("text", encoding="utf-8")
     assert card.stale(path, "text") == ""
@@ -243,19 +257,38 @@ def test_stale_card(card, tmp_path):
 
 def test_card_rows(card):
     about = {"solver": "exp-ode-2", "steps": 1, "ensemble": 2}
-    def row(method, psnr, steps): return {
-        "task": "deraining", "test_set": "rain", "method": method, "solver": "exp-ode-2", "steps": steps,
-        "n_images": 10, "psnr": psnr, "ssim": 0.5, "lpips": 0.25, "protocol": "Y"}
-    scores = pd.DataFrame([row("input", 20, None), row("irsde, ensemble of 2", 30, 1), row("irsde", 29, 1),
-                           row("irsde, ensemble of 2", 28, 2)])
+
+    def row(method, psnr, steps):
+        return {
+            "task": "deraining",
+            "test_set": "rain",
+            "method": method,
+            "solver": "exp-ode-2",
+            "steps": steps,
+            "n_images": 10,
+            "psnr": psnr,
+            "ssim": 0.5,
+            "lpips": 0.25,
+            "protocol": "Y",
+        }
+
+    scores = pd.DataFrame(
+        [
+            row("input", 20, None),
+            row("irsde, ensemble of 2", 30, 1),
+            row("irsde", 29, 1),
+            row("irsde, ensemble of 2", 28, 2),
+        ]
+    )
     given, best = "20.00 / 0.500 / 0.250", "30.00 / 0.500 / 0.250"
     assert list(card.rows_of(scores, "deraining", about)) == [
-        f"| deraining | rain | 10 | {given} | {best} | exp-ode-2, 1 × 2 copies | Y |"]
+        f"| deraining | rain | 10 | {given} | {best} | exp-ode-2, 1 × 2 copies | Y |"
+    ]
     assert not list(card.rows_of(scores, "dehazing", about))
 
 
 def test_readme_speaks_as_github_does():
-    readme = script(ROOT/"tools/make_readme.py")
+    readme = script(ROOT / "tools/make_readme.py")
     links, note = "[a](20_toy.ipynb) [b](https://c) [d](#e)", "::: {.callout-note}\n## Head\ntwo\nlines\n:::"
     assert readme.as_github(links) == "[a](nbs/20_toy.ipynb) [b](https://c) [d](#e)"
     assert readme.as_github(note) == "> [!NOTE]\n> **Head.** two\n> lines"
@@ -265,28 +298,46 @@ def test_readme_speaks_as_github_does():
 
 # ---- the checks of form
 
+
 @pytest.fixture(scope="module")
 def lint():
-    return script(ROOT/".ci/check_lint.py")
+    return script(ROOT / ".ci/check_lint.py")
 
 
-@pytest.mark.parametrize("code, lines", [
-    ("[o for o in x]", []), ("{o: 1 for o in x}", []), ("y = [a(o)\n     for o in x]", [2]), ("print(o)", []),
-    ("[p for p in [o for o in x]]", []), ("for o in x: pass", [1]), ("o = 1", [1]), ("lambda o: o", [1]),
-    ("def f(o): pass", [1]), ("with x as o: pass", [1]), ("import a as o", [1]), ("if (o := 1): pass", [1]),
-    ("try: pass\nexcept E as o: pass", [2])])
+@pytest.mark.parametrize(
+    "code, lines",
+    [
+        ("[o for o in x]", []),
+        ("{o: 1 for o in x}", []),
+        ("y = [a(o)\n     for o in x]", [2]),
+        ("print(o)", []),
+        ("[p for p in [o for o in x]]", []),
+        ("for o in x: pass", [1]),
+        ("o = 1", [1]),
+        ("lambda o: o", [1]),
+        ("def f(o): pass", [1]),
+        ("with x as o: pass", [1]),
+        ("import a as o", [1]),
+        ("if (o := 1): pass", [1]),
+        ("try: pass\nexcept E as o: pass", [2]),
+    ],
+)
 def test_o_is_no_name(lint, code, lines):
     assert [line for line, _ in lint.nameless(ast.parse(code))] == lines
 
 
 def test_long_functions(lint):
-    def code(n): return "def f():\n" + "    pass\n" * (n - 1)
+    def code(n):
+        return "def f():\n" + "    pass\n" * (n - 1)
+
     assert not list(lint.long_functions(ast.parse(code(40))))
     assert [line for line, _ in lint.long_functions(ast.parse("x = 1\n" + code(41)))] == [2]
 
 
 def test_modules_and_names(lint):
-    def faults(**modules): return list(lint.faults_of_modules(modules))
+    def faults(**modules):
+        return list(lint.faults_of_modules(modules))
+
     names = [f"name{i}" for i in range(60)]
     small, long = f"__all__ = {names}\n", "x = 1\n" * 400
     assert not faults(a=small, degrade=long)
@@ -299,10 +350,15 @@ def test_code_that_is_none_is_named(lint):
 
 
 def test_no_skips(monkeypatch, capsys):
-    chapters = script(ROOT/".ci/check_chapters.py")
+    chapters = script(ROOT / ".ci/check_chapters.py")
     assert chapters.skips("a\nSKIPPED: no weights\n'SKIPPED: set TORCH_HOME'\nnot SKIPPED\n") == [
-        "SKIPPED: no weights", "SKIPPED: set TORCH_HOME"]
-    class Done: returncode, stdout, stderr = 0, "SKIPPED: set TORCH_HOME\nSuccess.\n", ""
+        "SKIPPED: no weights",
+        "SKIPPED: set TORCH_HOME",
+    ]
+
+    class Done:
+        returncode, stdout, stderr = 0, "SKIPPED: set TORCH_HOME\nSuccess.\n", ""
+
     monkeypatch.setattr(chapters.subprocess, "run", lambda *args, **kw: Done)
     assert chapters.main(["11_metrics.ipynb"])[0]
     assert not chapters.main(["11_metrics.ipynb"], no_skips=True)[0]
@@ -312,8 +368,8 @@ def test_no_skips(monkeypatch, capsys):
 
 
 def test_types_may_be_skipped_at_home_only(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT/".ci"))
-    types = script(ROOT/".ci/check_types.py")
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+    types = script(ROOT / ".ci/check_types.py")
     monkeypatch.setattr(types.shutil, "which", lambda name: None)
     monkeypatch.delenv("CI", raising=False)
     assert types.main()
