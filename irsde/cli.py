@@ -246,7 +246,7 @@ def info_verb(file):
 def check_verb(folder, name):
     "Compare FOLDER with what is known of a data set."
     from irsde.knownsets import check_data
-    answers, report = {True: "ok", False: "OFF", None: "unconfirmed"}, check_data(folder, name)
+    answers, report = {True: "ok", False: "OFF", None: "unconfirmed"}, with_bar(check_data, folder, name)
     rows = [[*found, answers[ok]] for *found, ok in report.itertuples(index=False, name=None)]
     click.echo(table(["property", "found", "expected", "ok"], rows))
     if off := sum(row[-1] == "OFF" for row in rows):

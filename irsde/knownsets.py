@@ -9,7 +9,7 @@ __all__ = ['KNOWN_SETS', 'check_data']
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,14 +150,21 @@ class Measured:
             inner = x0[(H - h) // 2:][:h, (W - w) // 2:][:, :w]
             self.scores.append(pair_psnr(mu, inner, want.channel))
 
-def measure_pairs(clean: list[Path], bad: list[Path], partners: list[int | None], want: KnownSet) -> Measured:
+Heard = Callable[[int, int, str], object] # (pictures done, in all, name of the last)
+
+def measure_pairs(
+    clean: list[Path], bad: list[Path], partners: list[int | None], want: KnownSet,
+    progress: Heard | None = None,
+) -> Measured:
     "Decode every clean picture, and every pair"
     found, belong = Measured(), {}
     for path, j in zip(bad, partners): belong.setdefault(j, []).append(path)
     for j, path in enumerate(clean):
-        if (x0 := found.pixels(path)) is None: continue
-        found.sizes[x0.shape[1], x0.shape[0]] += 1
-        for degraded in belong.get(j, []): found.compare(degraded, x0, want)
+        x0 = found.pixels(path)
+        if x0 is not None:
+            found.sizes[x0.shape[1], x0.shape[0]] += 1
+            for degraded in belong.get(j, []): found.compare(degraded, x0, want)
+        if progress: progress(j + 1, len(clean), path.name)
     return found
 
 # %% ../nbs/10a_knownsets.ipynb #d0672e30
@@ -217,6 +224,8 @@ def report(rows: list[Row], unconfirmed: tuple[str, ...]) -> pd.DataFrame:
 def check_data(
     folder: str | Path, # Where the set is: its clean and degraded pictures somewhere below
     name: str,          # One of `KNOWN_SETS`, in any case
+    *,
+    progress: Heard | None = None, # Called with (clean pictures done, in all, name) after each
 ) -> pd.DataFrame:      # Columns property, found, expected, ok
     """Compare a folder with what is known of a data set; every clean picture and every pair is decoded
 
@@ -231,5 +240,5 @@ def check_data(
     if not clean:
         raise ValueError(f"no pictures below {folder}: files that end in {', '.join(ENDINGS)} count")
     rows, partners = count_rows(want, path_names(clean), path_names(bad) if bad else [])
-    rows += content_rows(want, measure_pairs(clean, bad, partners, want))
+    rows += content_rows(want, measure_pairs(clean, bad, partners, want, progress))
     return report(rows, want.unconfirmed)

@@ -205,9 +205,11 @@ def test_known_set_is_checked(tmp_path, rng):
         "head": (280, 280),
     }.items():
         save(tmp_path / f"{name}.png", rng.integers(0, 256, (h, w, 3), dtype=np.uint8))
-    report = check_data(tmp_path, "set5").set_index("property")
+    heard = []
+    report = check_data(tmp_path, "set5", progress=lambda *told: heard.append(told)).set_index("property")
     assert not report.loc["clean pictures", "ok"] and report.loc["sizes", "ok"]
     assert "1 missing: woman" in report.loc["names", "found"]
+    assert [done for done, _, _ in heard] == [1, 2, 3, 4] and heard[0][1:] == (4, "baby.png")
     with pytest.raises(ValueError, match="unknown data set"):
         check_data(tmp_path, "Set6")
     with pytest.raises(FileNotFoundError):
