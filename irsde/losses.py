@@ -35,7 +35,7 @@ def noise_matching_loss(
 ) -> Tensor:                      # Scalar, in standard deviations to the power p
     """mean |model(x_t) - noise|^p, where x_t is the clean image at time t with this noise
 
-    The mean is over the batch and all its axes. With p = 2 its best model is E[noise | x_t], the score's
+    A scalar, the mean over all axes of (b, ...). With p = 2 its best model is E[noise | x_t], the score's
     (Vincent 2011). A ValueError for shapes that differ or a time off the grid.
     """
     return distance(model(sde.perturb(x0, mu, t, noise), mu, t), noise, p)
@@ -52,8 +52,8 @@ def max_likelihood_loss(
 ) -> Tensor:                      # Scalar, in image units to the power p
     """mean |Euler's reverse step - x*_{t-1}|^p: the step that the model takes against the most likely one
 
-    x*_{t-1} is the mean of p(x_{t-1} | x_t, x_0), the paper's optimum (IR-SDE, section 3). The mean
-    is over the batch and all its axes. A ValueError for shapes that differ or a time off the grid.
+    x*_{t-1} is the mean of p(x_{t-1} | x_t, x_0), the paper's optimum (IR-SDE, section 3). A
+    scalar, the mean over all axes of (b, ...), in image units. A ValueError for shapes that differ or a time off the grid.
     """
     x_t = sde.perturb(x0, mu, t, noise)
     score = sde.score_from_noise(model(x_t, mu, t), t)

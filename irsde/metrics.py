@@ -315,8 +315,8 @@ def score(
 ) -> pd.DataFrame:                        # name, psnr, ssim, lpips; the last row is the mean
     """A row a picture, and their mean.
 
-    PSNR in dB and SSIM by the protocol, LPIPS on RGB with the border (NaN and one warning without its
-    weights). The table's `attrs` hold protocol, device and n_images. A ValueError names a picture that cannot
+    Of (b, c, h, w), or lists of (c, h, w), in [0, 1]. PSNR in dB and SSIM by the protocol, LPIPS on RGB with
+    the border (NaN and one warning without its weights). The table's `attrs` hold protocol, device and n_images. A ValueError names a picture that cannot
     be scored.
     """
     protocol = as_protocol(protocol)
@@ -378,7 +378,8 @@ def fid(
 ) -> float:
     """Fréchet inception distance between two sets of pictures, on the restored ones' device.
 
-    Of Heusel et al. (2017), computed by torch-fidelity: an ImportError without the extra `irsde[fid]`. A
+    Each (n, c, h, w), or a list of (c, h, w), in [0, 1]; c is 3 or 1. Less is better, 0 for equal sets. Of
+    Heusel et al. (2017), computed by torch-fidelity: an ImportError without the extra `irsde[fid]`. A
     FileNotFoundError without Inception's weights, a warning below 2048 pictures.
     """
     sets = one_by_one(restored, "restored"), one_by_one(clean, "clean")

@@ -114,7 +114,7 @@ def clean_matching_loss(
 ) -> Tensor:                      # Scalar, in image units to the power p
     """mean |x_0 - the clean image that the model's noise implies|^p
 
-    A noise loss in which time t counts (s_t / alpha_t)^p times. The mean is over the batch and all its axes.
+    A noise loss in which time t counts (s_t / alpha_t)^p times. A scalar, the mean over all axes of (b, ...).
     A ValueError for shapes that differ or a time off the grid.
     """
     x_t = sde.perturb(x0, mu, t, noise)
@@ -146,7 +146,7 @@ def regression_loss(
 ) -> Tensor:                      # Scalar, in image units to the power p
     """mean |x_0 - the clean image that one call at mu implies|^p: the papers' CNN-baseline
 
-    The mean is over the batch and all its axes. It takes what the other losses take, so that one
+    A scalar, the mean over all axes of (b, ...). It takes what the other losses take, so that one
     training loop serves them all. A ValueError for shapes that differ.
     """
     return distance(regress(sde, model, mu), x0, p)

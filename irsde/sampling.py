@@ -204,9 +204,9 @@ def trajectory(
 ) -> Iterator[Tensor]:                 # n_steps + 1 states (b, ...), one at a time
     """Go back in time and yield x_T ... x_0: `*xs, x0 = trajectory(...)`
 
-    States have the dtype and device of mu. With `times` the last one is at their end, which may lie above 0.
-    Arguments are checked at once, with a ValueError; a model whose output has another shape or is not
-    finite is a ValueError at its step.
+    n_steps + 1 states, each (b, ...), with the dtype and device of mu; given `times`, the last one is at
+    their end, which may lie above 0. Arguments are checked at once, with a ValueError; a model whose output
+    has another shape or is not finite is a ValueError at its step.
     """
     solver = find_solver(solver)
     times = step_times(sde, n_steps, t_start) if times is None else check_times(sde, times, n_steps, t_start)
@@ -234,8 +234,8 @@ def sample(
 ) -> Tensor:                           # (b, ...) restored image x_0, of mu's dtype and device
     """Restore: the last state of the `trajectory` with the same arguments, the others dropped on the way
 
-    A random solver draws one of the possible clean images; the others are functions of x_T. The same seed
-    of the generator gives the same image. One network call per step, without gradients. A ValueError for
-    arguments out of range, and for a model whose output has another shape or is not finite.
+    Of `mu` (b, ...), in [0, 1], it makes the clean images (b, ...), with one network call per step and no
+    gradients. A random solver draws one of those possible; the same seed of the generator gives the same.
+    A ValueError for arguments out of range, and for a model whose output has another shape or is not finite.
     """
     return last(trajectory(sde, model, mu, solver, n_steps, t_start, clamp_x0, generator, x_T, times))

@@ -240,7 +240,8 @@ def optimise(
 ) -> Iterator[Step]:
     """Train: each turn of this iterator is a step, up to `settings.iterations`.
 
-    A ValueError says what is wrong with a batch, before the step begins; a FloatingPointError
+    A batch is x0 and mu, (b, c, h, w) in [0, 1]; each step draws times and noise of its own. A
+    ValueError says what is wrong with a batch, before the step begins; a FloatingPointError
     ends a run whose loss or gradient stays without finite numbers."""
     s, accelerator = training.settings, accelerator or make_accelerator(training.settings)
     training.scaler = accelerator.scaler
