@@ -53,7 +53,8 @@ def max_likelihood_loss(
     """mean |Euler's reverse step - x*_{t-1}|^p: the step that the model takes against the most likely one
 
     x*_{t-1} is the mean of p(x_{t-1} | x_t, x_0), the paper's optimum (IR-SDE, section 3). A
-    scalar, the mean over all axes of (b, ...), in image units. A ValueError for shapes that differ or a time off the grid.
+    scalar, the mean over all axes of (b, ...), in image units. A ValueError for shapes that differ or a
+    time off the grid.
     """
     x_t = sde.perturb(x0, mu, t, noise)
     score = sde.score_from_noise(model(x_t, mu, t), t)

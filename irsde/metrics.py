@@ -316,8 +316,8 @@ def score(
     """A row a picture, and their mean.
 
     Of (b, c, h, w), or lists of (c, h, w), in [0, 1]. PSNR in dB and SSIM by the protocol, LPIPS on RGB with
-    the border (NaN and one warning without its weights). The table's `attrs` hold protocol, device and n_images. A ValueError names a picture that cannot
-    be scored.
+    the border (NaN and one warning without its weights). The table's `attrs` hold protocol, device and
+    n_images. A ValueError names a picture that cannot be scored.
     """
     protocol = as_protocol(protocol)
     restored, clean = one_by_one(restored, "restored"), one_by_one(clean, "clean")
