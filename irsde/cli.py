@@ -168,7 +168,7 @@ def train_verb(out, config, resume, tensorboard, workers, compile, cpu, **option
     "Train a TASK's network on your pictures; print the path of the model's file."
     from irsde.recipes import train_task
     if config and resume: raise click.UsageError("--config begins a run, --resume goes on with one: not both")
-    folder = os.path.dirname(os.path.abspath(config)) if config else out if resume else None
+    folder = config if config else out if resume else None
     again = f"irsde train --resume --out {out} goes on"
     try: path = train_task(recipe_of(folder, given(options)), out, resume=resume, workers=workers,
                            compile=compile, tracker="tensorboard" if tensorboard else None, cpu=cpu)

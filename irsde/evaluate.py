@@ -136,6 +136,17 @@ class FromPairs:
             options["mask"] = as_mask(mask_for(self.mask, Path(self.names[i])), mu.shape[1:])
         return Case(self.names[i], x0, mu, given, options)
 
+# %% ../nbs/18_evaluate.ipynb #b5b890e4
+def check_apart(out: str | Path, cases: FromClean | FromPairs) -> None:
+    "A ValueError if results written to `out` would lie among the pictures that are scored"
+    sides = [getattr(cases.pictures, side, None) for side in ("x0", "mu")]
+    inputs = {path.resolve() for side in sides if side for path in side.paths or ()}
+    folder = Path(out).resolve()
+    results = {folder / f"{name}.png" for name in cases.names}
+    if folder in {path.parent for path in inputs} or results & inputs:
+        raise ValueError(f"the output folder {out} is an input's: choose another, "
+                         "inputs are never written over")
+
 # %% ../nbs/18_evaluate.ipynb #f00d6488
 def compared(case: Case, restored: Tensor, protocol: Protocol, lpips: bool) -> dict[str, float]:
     "The scores of the input and of the restored picture"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from . import checkpoint, data, degrade, metrics, nafnet, unet
 from .checks import number, one_of, whole
-from .evaluate import Case, FromClean, FromPairs, evaluate
+from .evaluate import Case, FromClean, FromPairs, check_apart, evaluate
 from .images import make_folder, replacing, write_image
 from .plots import show_images
 from .predict import LOSSES, inner
@@ -311,6 +311,7 @@ def evaluate_task(
     restorer: Any = Restorer.from_pretrained(name, device, task=task)
     material = dict(measured=measured, mask=mask, sigma=sigma)
     cases = cases_of(restorer, clean, pairs, seed, blind, **material)
+    if out is not None: check_apart(out, cases)
     each = None if out is None else partial(write_restored, make_folder(out))
     scores = evaluate(restorer, cases, protocol, lpips=lpips, progress=progress, each=each, seed=seed,
                       **options)

@@ -74,11 +74,10 @@ class Restorer:
         """A `Restorer` with the weights that ship for a task, or with those of a file
 
         A FileNotFoundError where there are no such weights, a ValueError for a file of something else."""
-        path, ships = Path(task_or_path), task_or_path in TASKS
-        if ships: path, task = weights_path(str(task_or_path)), str(task_or_path)
+        ships = task_or_path in TASKS
+        path = weights_path(str(task_or_path)) if ships else Path(task_or_path)
         if ships and not path.is_file():
-            raise FileNotFoundError(f"the weights for {task} are not installed, there is no {path}: use "
-                                    "Restorer.from_pretrained(path) with a file that `irsde train` made")
+            raise FileNotFoundError(f"weights for {path.stem} are not installed: give a file of weights")
         if not path.is_file():
             raise FileNotFoundError(f"{path} is neither a file nor a task: tasks are {', '.join(TASKS)}")
         wanted: dict[str, Any] = {"task": task} if task else {}
@@ -94,13 +93,14 @@ class Restorer:
 
     def to(self, device: Device) -> "Restorer":
         "Move to a device (None: a GPU if there is one); the Restorer itself. The model it was made of stays."
-        self.device = pick_device(device)
-        if isinstance(self.model, nn.Module): self.model = tiling.own_copy(self.model, self.device).eval()
+        where = pick_device(device)
+        if isinstance(self.model, nn.Module): self.model = tiling.own_copy(self.model, where).eval()
+        self.device = where # not before the model is there
         return self
 
     def __repr__(self):
-        kind, lam = type(self.sde).__name__, f"{255 * self.sde.lam:.4g}/255"
-        return f"Restorer({self.task or 'no task'}, {kind}, lam={lam}, {self.device})"
+        sde = f"{type(self.sde).__name__}, lam={255 * self.sde.lam:.4g}/255"
+        return f"Restorer({self.task or 'no task'}, {sde}, {self.device})"
 
     def setting(self, name: str) -> Any:
         "What the checkpoint says, or else the task's record; None if neither does"

@@ -170,12 +170,12 @@ def write_config(run: Path, config: dict[str, Any]) -> None:
 
 # %% ../nbs/14a_runs.ipynb #845d819f
 def read_config(
-    run: Path | str,   # Its folder
+    run: Path | str,   # Its folder, or the file itself
 ) -> dict[str, Any]:   # settings, model, loss, about, and what made it
     """The config.json of a run: what `rebuild` makes the run's beginning of.
 
     A FileNotFoundError where there is no run, a ValueError where its file cannot be read."""
-    path = Path(run, "config.json")
+    path = Path(run) if Path(run).is_file() else Path(run, "config.json")
     if not path.is_file(): raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
     try: return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as e: raise ValueError(f"{path} cannot be read: {e}") from e

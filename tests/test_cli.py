@@ -396,3 +396,25 @@ def test_evaluate_task_refuses(photos, weights):
     ):
         with pytest.raises(ValueError):
             evaluate_task(**wrong)
+
+
+def test_scoring_never_writes_over_its_pictures(photos, weights, tmp_path):
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    for how in (("--clean", photos), ("--pairs", photos, photos)):
+        out = irsde("evaluate", "--weights", weights, *how, "--out", photos, code=1)
+        assert "never written over" in out.stderr
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
+    irsde("evaluate", "--weights", weights, "--clean", photos, "--out", tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_config_of_any_name_is_the_one_that_is_read(photos, tmp_path):
+    train_task(
+        Recipe(task="deraining", clean=str(photos), **SMALL), tmp_path / "run", cpu=True, progress=False
+    )
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["about"]["recipe"]["iterations"] = 3
+    (tmp_path / "mine.json").write_text(json.dumps(config))
+    out = irsde("train", "--config", tmp_path / "mine.json", "--out", tmp_path / "again", "--cpu")
+    assert load(out.stdout.strip().splitlines()[-1])[2]["step"] == 3
+    irsde("train", "--config", tmp_path / "none.json", "--out", tmp_path / "x", "--cpu", code=1)

@@ -154,6 +154,11 @@ def test_save_pretrained_and_from_pretrained(restorer, tmp_path):
     assert restorer.to("cpu") is restorer
     with pytest.raises(ValueError, match="dehazing"):
         Restorer.from_pretrained(tmp_path / "a.safetensors", task="dehazing")
+    with pytest.raises(ValueError, match="dehazing"):
+        Restorer.from_pretrained("deraining", task="dehazing")
+    with pytest.raises((RuntimeError, AssertionError)):
+        again.to("cuda:99")
+    assert again.device.type == "cpu" and torch.equal(again(x), restorer(x))
     with pytest.raises(FileNotFoundError, match="deraining, deblurring"):
         Restorer.from_pretrained("derain")
 
