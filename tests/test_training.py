@@ -134,20 +134,17 @@ def test_settings_survive_json():
 
 
 def test_running_mean_begins_as_a_plain_one(sde):
-    training = Training(torch.nn.Linear(1, 1), settings(ema=(0.9, 1)))
-    values = []
-    for k in range(3):
+    "Its decay grows as n / (n + 9), up to the one that is asked for"
+    training = Training(torch.nn.Linear(1, 1), settings(ema=(0.2, 1)))
+    wanted = training.ema.weight.item()
+    for n in (1, 2, 3, 4):
         with torch.no_grad():
-            training.model.weight.fill_(k + 1.0)
+            training.model.weight.fill_(float(n))
         training.average()
-        values.append(training.ema.weight.item())
-    decays = [min(0.9, n / (n + 9)) for n in (1, 2, 3)]
-    start, wanted = Training(torch.nn.Linear(1, 1), settings()), None
-    assert values[0] == pytest.approx(values[0]) and start.averaged == 0
-    wanted = values[0]
-    for k in (1, 2):
-        wanted = wanted * decays[k] + (k + 1.0) * (1 - decays[k])
-        assert values[k] == pytest.approx(wanted, rel=1e-5)
+        decay = min(0.2, n / (n + 9))
+        wanted = wanted * decay + n * (1 - decay)
+        assert training.ema.weight.item() == pytest.approx(wanted, rel=1e-5)
+    assert decay == 0.2 and training.averaged == 4
 
 
 def test_optimisers():
