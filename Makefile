@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO_OUT := out/demo
 
-.PHONY: help demo unit lint test mutants export card readme docs preview clean
+.PHONY: help demo unit lint test mutants fuzz kill export card readme docs preview clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
@@ -24,6 +24,12 @@ test: $(READY)  ## Run every check, stopping at the first that fails
 
 mutants: $(READY)  ## Change the library one line at a time, and see that the unit tests find every change
 	@$(BIN)/python .ci/mutants.py
+
+fuzz: $(READY)  ## Try thousands of random pictures, masks, folders, checkpoints, tables and names
+	@$(BIN)/python .ci/fuzz.py
+
+kill: $(READY)  ## Kill `irsde restore` fifty times and go on, and see that every result is whole
+	@$(BIN)/python .ci/kill_restore.py
 
 export: $(READY)  ## Write irsde/ from the notebooks, clean the notebooks, write README.md and the model card
 	$(BIN)/nbdev_export

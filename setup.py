@@ -9,7 +9,7 @@ config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 lib = cfg['lib_name']
-extras = {name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fid', 'lion')}
+extras = {name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fid', 'lion', 'heic')}
 pythons = [f'Programming Language :: Python :: {version}' for version in ('3', *cfg['pythons'].split())]
 
 def readme():

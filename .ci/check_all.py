@@ -22,6 +22,8 @@ CHECKS = [ # heading, script and arguments, what to do when it fails; the quick 
      'Edit the line named above in its notebook; `make lint` checks again.'),
     ('Unit tests pass', '-m pytest -q tests',
      'Run one alone: `.venv/bin/python -m pytest tests/test_sde.py -k name`.'),
+    ('Random files are read right or refused', '.ci/fuzz.py --n 150',
+     'The lines above make a case again; its files are in out/fuzz/.'),
     ('Every chapter runs', '.ci/check_chapters.py',
      'Run the chapter above in Jupyter, or `nbdev_test --path nbs/NN_x.ipynb`.'),
     ('The wheel installs and works on its own', '.ci/check_package.py',

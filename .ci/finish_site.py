@@ -27,7 +27,7 @@ def opening(notebook):
 
 def page_name(notebook):
     "The file of its page, as nbdev names it"
-    return f"{re.sub(r'^[0-9]+[a-z]?_', '', notebook.stem)}.html"
+    return f"{re.sub(r'^[0-9]+[a-z]*_', '', notebook.stem)}.html"
 
 def llms(nbs=ROOT/'nbs'):
     "The text of llms.txt"

@@ -209,7 +209,7 @@ class Opening(Processor):
     "Number, badge, download and times of a chapter"
     def begin(self):
         path = Path(self.nb.path_)
-        number = re.match(r'\d\d[a-z]?(?=_)', path.name)
+        number = re.match(r'\d\d[a-z]*(?=_)', path.name)
         for cell in self.nb.cells:
             if cell.cell_type == 'raw' and number:
                 cell.source = TITLE.sub(rf'\g<0>{number[0]} ', cell.source, count=1)

@@ -24,8 +24,10 @@ _HOME = { # Name -> module that it lives in
     "TASKS": "tasks", "Recipe": "recipes", "train_task": "recipes", "evaluate_task": "recipes",
 }
 _MODULES = {
-    "checks", "cli", "data", "evaluate", "folders", "formats", "images", "knownsets", "losses", "oracle",
-    "plots", "predict", "restore", "results", "runs", "tiling", "training", *_HOME.values(),
+    "checks", "cli", "data", "evaluate", "exif", "features", "folders", "formats", "images", "jobs",
+    "knownsets", "losses", "masks", "material", "metadata", "names", "noise", "official", "oracle", "outputs",
+    "paths", "pictures", "plots", "png", "predict", "restore", "results", "runs", "scoring", "shell", "states",
+    "tiling", "training", "validation", *_HOME.values(),
 }
 
 __all__ = ["restore", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]

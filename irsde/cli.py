@@ -9,25 +9,15 @@ __all__ = ['main']
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
 
 from . import __version__
-
-# %% ../nbs/17_cli.ipynb #0cff30d9
-class Verbs(click.Group):
-    "A group whose verbs fail in one line: exit code 1 for what a user can mend, 130 for Ctrl-C"
-    def invoke(self, ctx: click.Context) -> Any:
-        "Call a verb; what goes wrong is a message on stderr"
-        try: return super().invoke(ctx)
-        except BrokenPipeError: raise # nobody reads on: click ends without a word
-        except (ValueError, OSError, FloatingPointError) as e: raise click.ClickException(str(e)) from e
-        except KeyboardInterrupt as e:
-            click.echo(str(e) or "stopped: nothing is kept", err=True)
-            raise SystemExit(130) from e
+from .shell import Place, Verb, Verbs, conclude, in_shell, named, put, table, tell, usage, with_bar
 
 # %% ../nbs/17_cli.ipynb #5caa12b7
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,14 +42,14 @@ class NoiseLevel(click.ParamType):
 
 def option(name: str, help: str, type: Any = None, **how: Any) -> Callable:
     "An option that is a path, unless it says what it is"
-    return click.option(*name.split(), help=help, type=click.Path() if type is None else type, **how)
+    return click.option(*name.split(), help=help, type=Place() if type is None else type, **how)
 
 flag = functools.partial(click.option, is_flag=True)
 task_option = functools.partial(option, "--task", type=click.Choice(TASKS))
 OWN, COUNT, FROM_0 = "[default: the weights' own]", click.IntRange(1), click.IntRange(0)
-inputs_argument = click.argument("inputs", nargs=-1, required=True, type=click.Path())
-out_option = option("--out", "Folder to write to; made if there is none.", required=True)
-seed_option = option("--seed", "Same seed and name, same picture.", int, default=0, show_default=True)
+inputs_argument = click.argument("inputs", nargs=-1, required=True, type=Place())
+out_option = option("--out", "Folder to write to, made if need be; or a file, of one picture.", required=True)
+seed_option = option("--seed", "Same seed and name, same picture.", FROM_0, default=0, show_default=True)
 device_option = option("--device", "auto, cpu, cuda, cuda:1 ...", str, default="auto", show_default=True)
 measured_option = option("--measured", "Folder of streaks, masks or depth maps; .npz of kernels.")
 SAMPLING = (
@@ -69,15 +59,25 @@ SAMPLING = (
     option("--ensemble", "Copies that a call asks about: 2 with the mirror image, 8 turned as well. "
            "[default: the weights' own, or 1 with --solver or --steps]", int),
     option("--tile", "Side of the network's tiles; 0: none. [default: 512 above a megapixel]", FROM_0),
-    option("--mask", "Of inpainting: a file, or a folder with one for each name; white is kept."))
+    option("--mask", "Of inpainting: a file, or a folder with one for each name; white is kept."),
+    flag("--invert-mask", help="Of inpainting: black is kept."))
+FOLDERS = (
+    flag("--recursive", help="Take the folders below too, and keep their tree."),
+    option("--format", "What the results are: png, tif, jpg ...", str),
+    option("--quality", "Of jpg and avif. [default: 95]", click.IntRange(1, 100)),
+    option("--max-pixels", "Largest picture that is read. [default: 178956970]", COUNT))
 
 def sampling_options(command: Callable) -> Callable:
     "How to restore: the options that restore and evaluate have in common"
     return functools.reduce(lambda command, decorate: decorate(command), reversed(SAMPLING), command)
 
+def folder_options(command: Callable) -> Callable:
+    "What to read and how to write: the options that restore and degrade have in common"
+    return functools.reduce(lambda command, decorate: decorate(command), reversed(FOLDERS), command)
+
 def given(options: dict[str, Any]) -> dict[str, Any]:
     "The options that were given"
-    return {name: value for name, value in options.items() if value not in (None, (), False)}
+    return {name: value for name, value in options.items() if value not in (None, ()) and value is not False}
 
 # %% ../nbs/17_cli.ipynb #b89bd091
 @main.command("demo")
@@ -87,8 +87,8 @@ def demo_verb(out, device):
     "Degrade sample pictures in six ways and restore them."
     from irsde.recipes import demo, installed
     scores = with_bar(demo, out, device=device, unit=" tasks").round(3)
-    if lost := ", ".join(sorted({*TASKS} - {*installed()})): click.echo(f"no weights for {lost}", err=True)
-    click.echo(f"{table(scores.columns, scores.values.tolist())}\nThe pictures: {out}/demo.png")
+    if lost := ", ".join(sorted({*TASKS} - {*installed()})): tell(f"no weights for {lost}")
+    put(f"{table(scores.columns, scores.values.tolist())}\nThe pictures: {out}/demo.png")
 
 # %% ../nbs/17_cli.ipynb #27946d77
 @main.command("restore")
@@ -99,17 +99,30 @@ def demo_verb(out, device):
 @sampling_options
 @seed_option
 @option("--sigma", "Of denoising: the noise level. [default: estimated]", NoiseLevel())
+@flag("--enlarged", help="Of super-resolution: the pictures have their full size already.")
+@folder_options
 @device_option
 @flag("--bf16", help="Run the network in bfloat16.")
 @flag("--overwrite", help="Restore what has a result already.")
 def restore_verb(inputs, out, task, weights, device, bf16, **how):
     "Restore INPUTS, files or folders; print the paths written."
     from irsde.folders import restore_files
-    from irsde.restore import Restorer
     if not task and not weights: raise click.UsageError("--task or --weights is needed")
-    try: restorer = Restorer.from_pretrained(weights or task, device, task=task, bf16=bf16)
+    restorer, how = restorer_for(weights, task, device, bf16), given(how)
+    with usage(): check_options(restorer, **how)
+    finish(with_bar(restore_files, inputs, out, restorer, **how))
+
+def restorer_for(weights, task, device, bf16):
+    "What restores; an error says so if it was the device"
+    from irsde.restore import Restorer
+    try: return Restorer.from_pretrained(weights or task, device, task=task, bf16=bf16)
     except RuntimeError as e: raise ValueError(f"--device {device}: {str(e).splitlines()[0]}") from e
-    finish(with_bar(restore_files, inputs, out, restorer, **given(how)))
+
+def check_options(restorer, solver=None, steps=None, ensemble=None, tile=None, **how):
+    "A ValueError for what is wrong for these weights, before the first file"
+    from irsde.restore import Sampling
+    asked = ("mask", "sigma", "samples", "seed", "invert_mask", "enlarged")
+    restorer.check(Sampling(solver, steps, ensemble, tile), **{key: how[key] for key in asked if key in how})
 
 # %% ../nbs/17_cli.ipynb #3442a480
 @main.command("degrade")
@@ -120,18 +133,23 @@ def restore_verb(inputs, out, task, weights, device, bf16, **how):
 @option("--sigma", "Noise level of denoising; 25/255 if left out.", NoiseLevel())
 @option("--factor", "Of super-resolution; 4 if left out.", click.FloatRange(1))
 @measured_option
-@option("--alpha", "What to do with transparency. [default: refuse]", click.Choice(["refuse", "drop"]))
+@option("--alpha", "Of transparency. [default: refuse]", click.Choice(["refuse", "drop", "keep"]))
+@flag("--full", help="Of super-resolution: write the small picture enlarged again.")
+@folder_options
+@flag("--overwrite", help="Degrade what has a result already.")
 def degrade_verb(inputs, out, task, sigma, factor, measured, **how):
     "Degrade INPUTS, files or folders, as TASK has it; print the paths written."
     from irsde.folders import degrade_files
     from irsde.recipes import degradation_of
-    for name, value, owner in (("--sigma", sigma, "denoising"), ("--factor", factor, "super-resolution")):
+    owners = (("--sigma", sigma, "denoising"), ("--factor", factor, "super-resolution"),
+              ("--full", how["full"], "super-resolution"))
+    for name, value, owner in owners:
         if value and task != owner: raise click.UsageError(f"{name} belongs to {owner}, not to {task}")
     lost = degradation_of(task, measured=measured, sigma=sigma, factor=factor)
     finish(with_bar(degrade_files, inputs, out, lost, **given(how)))
 
 # %% ../nbs/17_cli.ipynb #067f4acb
-class RecipeCommand(click.Command):
+class RecipeCommand(Verb):
     "A verb with an option for each field of a `Recipe`, which is imported when somebody asks for the options"
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         "The verb's own options, those of a recipe among them"
@@ -153,29 +171,47 @@ def accepted(f: Any) -> dict[str, Any]:
     usual = f" [default: {f.default}]" if type(f.default) in (int, float, str) else ""
     how = {"help": told["help"] + usual} | ({"nargs": 2, "metavar": told["names"]} if kind is tuple else {})
     if kind is bool: return {**how, "is_flag": True}
-    return {**how, "type": click.Choice(names) if names else types.get(kind, click.Path())}
+    return {**how, "type": click.Choice(names) if names else types.get(kind, Place())}
 
 # %% ../nbs/17_cli.ipynb #327c4cc4
 @main.command("train", cls=RecipeCommand)
-@option("--out", "Folder of the run.", required=True)
+@option("--out", "Folder of the run.  [required, but with --check]")
 @option("--config", "Make the run of this config.json again.")
-@flag("--resume", help="Go on with the run in that folder.")
+@flag("--resume", help="Go on with the run in that folder, or with --iters to more steps.")
+@flag("--new-pictures", help="With --resume: go on with the pictures as they are now.")
+@flag("--check", help="Only decode all pictures, and say what is wrong with them.")
 @option("--workers", "Processes that prepare batches.", FROM_0)
 @flag("--tensorboard", help="Write for TensorBoard too.")
 @option("--compile/--no-compile", "Compile the network first. [default: on a GPU]", bool, default=None)
 @flag("--cpu", help="Stay on the CPU.")
-def train_verb(out, config, resume, tensorboard, workers, compile, cpu, **options):
+def train_verb(out, config, resume, new_pictures, check, tensorboard, workers, compile, cpu, **options):
     "Train a TASK's network on your pictures; print the path of the model's file."
     from irsde.recipes import train_task
     if config and resume: raise click.UsageError("--config begins a run, --resume goes on with one: not both")
-    folder = config if config else out if resume else None
-    again = f"irsde train --resume --out {out} goes on"
-    try: path = train_task(recipe_of(folder, given(options)), out, resume=resume, workers=workers,
+    if new_pictures and not resume: raise click.UsageError("--new-pictures goes with --resume")
+    if not out and (resume or not check): raise click.UsageError("--out is needed, the folder of the run")
+    recipe = recipe_of(config if config else out if resume else None, given(options))
+    if check: return check_pictures(recipe)
+    try: path = train_task(recipe, out, resume=resume, new_pictures=new_pictures, workers=workers,
                            compile=compile, tracker="tensorboard" if tensorboard else None, cpu=cpu)
-    except KeyboardInterrupt as e:
-        told = str(e) or "stopped at once: resume=True goes on there from what was saved"
-        raise KeyboardInterrupt(told.replace("resume=True goes on there", again)) from e
-    if os.environ.get("RANK", "0") == "0": click.echo(path)
+    except KeyboardInterrupt as e: raise KeyboardInterrupt(stopped(str(e), out)) from e
+    if os.environ.get("RANK", "0") == "0": put(path)
+
+def stopped(said: str, out: Any) -> str:
+    "How to go on with a training that was stopped"
+    again = f"irsde train --resume --out {out} goes on"
+    if said: return said.replace("resume=True goes on there", again)
+    return f"stopped: {again}" if Path(out, "config.json").exists() else "stopped: nothing is kept"
+
+def check_pictures(recipe: Any) -> None:
+    "Print what is wrong with a training's pictures; exit with 1 if anything is"
+    from irsde.recipes import check_task
+    found = with_bar(check_task, recipe)
+    for note in found.attrs.get("notes", ()): tell(f"note: {note}")
+    if len(found): put(in_shell(table(found.columns, found.values.tolist())))
+    count = found.attrs.get("pictures", found.attrs.get("n_pictures"))
+    tell(f"{len(found)} of {count} pictures have a fault" if count else f"{len(found)} pictures have a fault")
+    if len(found): raise SystemExit(1)
 
 def recipe_of(folder: Any, changes: dict[str, Any]) -> Any:
     "The recipe that was asked for: that of a run's folder, if there is one to go by, with changes"
@@ -194,6 +230,8 @@ def recipe_of(folder: Any, changes: dict[str, Any]) -> Any:
 @option("--weights", "File of weights. [default: those that ship for the task]")
 @option("--clean", "Folder of clean pictures, degraded as the task has it.")
 @option("--pairs", "Folders of degraded and of clean pictures.", nargs=2, metavar="LQ GT")
+@option("--pattern", 'How the degraded of a pair is called: "{}x4".', str)
+@flag("--skip-damaged", help="Leave out pictures that cannot be read.")
 @sampling_options
 @seed_option
 @option("--sigma", "Of denoising: the noise level. [default: 25/255]", NoiseLevel())
@@ -204,22 +242,30 @@ def recipe_of(folder: Any, changes: dict[str, Any]) -> Any:
 @option("--name test_set", "What to call the pictures. [default: their folder's name]", str)
 @option("--csv", "Table of runs to append to.")
 @option("--out", "Folder for the restored pictures.")
-def evaluate_verb(**options):
+def evaluate_verb(out, **options):
     "Score weights on a folder; print a row a picture and their mean."
+    from irsde.evaluate import check_options
     from irsde.recipes import evaluate_task
-    scores = with_bar(evaluate_task, kept="no score is kept", **given(options))
-    shown = scores.drop(columns="error").dropna(axis=1, how="all").round(4)
-    click.echo(table(shown.columns, shown.values.tolist()))
-    click.echo(f"protocol: {scores.attrs['protocol']}", err=True)
-    conclude(dict(scores.loc[scores["error"] != "", ["name", "error"]].values), scores.attrs["n_images"])
+    owned = {name: options[name] for name in ("measured", "mask", "invert_mask", "sigma")}
+    with usage(): check_options(options["task"] or TASKS[0], **(owned if options["task"] else {}))
+    kept = f"no score is kept; the pictures restored so far are in {out}" if out else "no score is kept"
+    scores = with_bar(evaluate_task, kept=kept, **given({**options, "out": out}))
+    shown = scores.drop(columns=["error", "notes"], errors="ignore").dropna(axis=1, how="all").round(4)
+    put(table(shown.columns, shown.values.tolist()))
+    tell(f"protocol: {scores.attrs['protocol']}")
+    for name, note in noted_in(scores.iloc[:-1], "name"): tell(named(name, note))
+    errors = [*zip(*(scores.loc[scores["error"] != "", key] for key in ("name", "error")))]
+    if lost := scores.attrs.get("csv_error"): errors.append((options["csv"], lost))
+    conclude(errors, scores.attrs["n_images"])
 
 # %% ../nbs/17_cli.ipynb #a4d25667
 @main.command("convert")
-@click.argument("official", type=click.Path())
+@click.argument("official", type=Place())
 @option("--out", "File to write, FILE.safetensors.", required=True)
 @task_option("What it was trained for.", required=True)
 @option("--lam", "Its noise level; the published one if left out.", NoiseLevel())
 @option("--steps n_steps", "Its T; the published one if left out.", COUNT)
+@option("--key", "Which weights, if the file has several: params_ema, say.", str)
 @flag("--half", help="Store float16, in half the space.")
 @flag("--force", help="Write over an existing file.")
 def convert_verb(official, out, task, half, **how):
@@ -228,27 +274,30 @@ def convert_verb(official, out, task, half, **how):
 
     from irsde.checkpoint import convert, describe
     path = convert(official, out, task, dtype=torch.float16 if half else torch.float32, **how)
-    click.echo(f"SDE: {describe(path)['sde']}", err=True)
-    click.echo(path)
+    tell(f"SDE: {describe(path)['sde']}", translate=False)
+    put(path)
 
 # %% ../nbs/17_cli.ipynb #85aa1791
 @main.command("info")
-@click.argument("file", type=click.Path())
-def info_verb(file):
-    "Say what a checkpoint is, ours or an official one."
+@click.argument("file", type=Place())
+@option("--key", "Which weights of an official file, if it has several.", str)
+def info_verb(file, key):
+    "Say what a checkpoint is: ours, an official one, or what ships for a task."
     from irsde.checkpoint import describe
-    click.echo(table(["property", "value"], describe(file).items()))
+    from irsde.restore import weights_path
+    if file in TASKS and not os.path.exists(file): file = weights_path(file)
+    put(table(["property", "value"], describe(file, **given({"key": key})).items()))
 
 # %% ../nbs/17_cli.ipynb #b2b50ac3
 @main.command("check-data")
-@click.argument("folder", type=click.Path())
+@click.argument("folder", type=Place())
 @option("--set name", "Rain100H, GoPro, Set5 and others; a wrong name lists them.", str, required=True)
 def check_verb(folder, name):
     "Compare FOLDER with what is known of a data set."
     from irsde.knownsets import check_data
     answers, report = {True: "ok", False: "OFF", None: "unconfirmed"}, with_bar(check_data, folder, name)
     rows = [[*found, answers[ok]] for *found, ok in report.itertuples(index=False, name=None)]
-    click.echo(table(["property", "found", "expected", "ok"], rows))
+    put(table(["property", "found", "expected", "ok"], rows))
     if off := sum(row[-1] == "OFF" for row in rows):
         raise click.ClickException(f"{off} of {len(rows)} properties are off")
 
@@ -258,39 +307,24 @@ def solvers_verb():
     "List the solvers: name, order, whether random, and what each does."
     from irsde.sampling import SOLVERS
     rows = [[name, way.order, "yes" if way.random else "no", way.about] for name, way in SOLVERS.items()]
-    click.echo(table(["name", "order", "random", "what it does"], rows))
+    put(table(["name", "order", "random", "what it does"], rows))
 
 # %% ../nbs/17_cli.ipynb #b82ccdac
-def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    "`rows` under `header` in plain text: lines of aligned columns"
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
-
-# %% ../nbs/17_cli.ipynb #f71a3f67
 def finish(report: Any) -> None:
-    "Print the paths that were written; then tell of what was skipped and what failed"
-    failed, skipped = report["error"] != "", report.get("status", report["error"]) == "skipped"
-    for path in (written := report.loc[~failed & ~skipped, "out"]): click.echo(path)
-    if n := skipped.sum(): click.echo(f"{n} skipped, as they have a result: see --overwrite", err=True)
-    conclude(dict(report.loc[failed, ["file", "error"]].values), len(written))
+    "Print the paths that were written; then tell of notes, of what was skipped and of what failed"
+    failed, skipped = report["error"] != "", report["status"] == "skipped"
+    for path in (written := report.loc[~failed & ~skipped, "out"]): put(path)
+    for file, note in noted_in(report[~skipped], "file"): tell(named(file, note))
+    other = report[skipped & (report["notes"] != "")]
+    if n := skipped.sum() - len(other): tell(f"{n} skipped, as they have a result: see --overwrite")
+    for note, group in other.groupby("notes", sort=False):
+        names = ", ".join(group["file"][:3]) + (f" and {len(group) - 3} more" if len(group) > 3 else "")
+        tell(f"{len(group)} skipped: {note} ({names})")
+    conclude(zip(report.loc[failed, "file"], report.loc[failed, "error"]), len(written), left=len(other))
 
-def conclude(errors: dict[str, str], done: int) -> None:
-    "Name what failed on stderr, count, and exit with 1 if anything did"
-    for file, why in errors.items(): click.echo(why if str(file) in why else f"{file}: {why}", err=True)
-    click.echo(f"{done} done" + (f", {len(errors)} failed" if errors else ""), err=True)
-    if errors: raise SystemExit(1)
-
-# %% ../nbs/17_cli.ipynb #e8884060
-def with_bar(work: Callable, *args: Any, unit: str = " pictures", kept: str = "nothing is kept", **how: Any):
-    "Call `work` with a bar as its `progress`; `kept` is for Ctrl-C where the work itself does not say"
-    from tqdm import tqdm
-    with tqdm(unit=unit, disable=None) as bar:
-        def progress(done: int, total: int, name: Any) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-        try: return work(*args, progress=progress, **how)
-        except KeyboardInterrupt as e: raise KeyboardInterrupt(str(e) or f"stopped: {kept}") from e
+def noted_in(report: Any, key: str) -> list[tuple[str, str]]:
+    "(file, notes) of the rows that have notes"
+    return [(name, text) for name, text in zip(report[key], report.get("notes", ())) if text]
 
 # %% ../nbs/17_cli.ipynb #6d5e75bf
 def keep_memory() -> bool:

@@ -434,6 +434,11 @@ def load_kernels(
     path: str | Path,  # A .npz of (k, k) arrays
 ) -> list[Tensor]:     # (k, k) float32 tensors
     "Measured blur kernels, centred, for `MotionBlur(kernels=...)`"
+    if Path(path).is_dir():
+        inside = sorted(each.name for each in Path(path).glob("*.npz"))
+        such = f"such as {Path(path) / inside[0]}" if inside else "and there is none in it"
+        raise IsADirectoryError(f"{path} is a folder, and blur kernels come in one .npz file, {such}")
+    if not Path(path).exists(): raise FileNotFoundError(f"there is no file {path}")
     try:
         with np.load(path, allow_pickle=False) as file: arrays = [file[name] for name in file.files]
         kernels = [torch.tensor(array, dtype=torch.float32) for array in arrays]
@@ -645,8 +650,9 @@ class Holes:
     def own_masks(self, have: Tensor, b: int, size: tuple, generator: torch.Generator | None) -> Tensor:
         "Some of those given, cut to the size"
         if any(h < s for h, s in zip(have.shape[1:], size)):
-            raise ValueError(f"masks of {tuple(have.shape[1:])} do not cover a picture of {size}: "
-                             f"load_masks(folder, size={size})")
+            (mask_h, mask_w), (h, w) = have.shape[1:], size
+            raise ValueError(f"masks of {mask_w}x{mask_h} are too small for a picture of {w}x{h}: take masks "
+                             "of at least its size (load_masks can enlarge them)")
         masks = pick(have, b, generator)
         if tuple(have.shape[1:]) != size: masks = [window(mask, size, generator) for mask in masks]
         return torch.stack(masks)[:, None].float()

@@ -6,9 +6,13 @@
 __all__ = ['Case', 'FromClean', 'FromPairs', 'evaluate', 'race']
 
 # %% ../nbs/18_evaluate.ipynb #0612bb86
+import glob
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import data, degrade
-from .checks import one_of
-from .images import as_mask, mask_for, read_image, write_image
-from .metrics import SCORES, Protocol, as_protocol, device_name, lpips_here, score
+from . import data, degrade, metrics
+from .checks import listed, one_of
+from .images import is_grey, read_image, write_image
+from .masks import mask_for, read_mask
+from .metrics import SCORES, Protocol, as_protocol, device_name, lpips_here
+from .names import folded
 from .tasks import TASKS
 
 # %% ../nbs/18_evaluate.ipynb #ab3d1531
@@ -33,12 +39,15 @@ class Case:
     x0: Tensor    # (3, h, w) clean
     mu: Tensor    # (3, h, w) degraded, of the same size
     given: Tensor # (3, h', w')
-    options: dict[str, Any] = field(default_factory=dict) # Of the restorer's call: mask, sigma
+    options: dict[str, Any] = field(default_factory=dict) # Of the restorer's call: mask, sigma, enlarged
+    notes: tuple[str, ...] = () # What a reader of its scores should know
+    cut: bool = False            # Whether x0 is a part only of super-resolution's clean picture
 
 # %% ../nbs/18_evaluate.ipynb #9721c6f2
 OWNERS = { # Option -> the tasks that it is for
     "measured": ("deraining", "deblurring", "inpainting", "dehazing"),
     "mask": ("inpainting",),
+    "invert_mask": ("inpainting",),
     "sigma": ("denoising",),
 }
 
@@ -46,8 +55,30 @@ def check_options(task: str, **given: Any) -> None:
     "A ValueError for a task or an option that does not fit"
     one_of("task", task, TASKS)
     for name, value in given.items():
-        if value is not None and task not in OWNERS[name]:
-            raise ValueError(f"{name} is for {', '.join(OWNERS[name])}, not for {task}")
+        if value not in (None, False) and task not in OWNERS[name]:
+            raise ValueError(f"{name}= is for {', '.join(OWNERS[name])}, not for {task}")
+    if given.get("invert_mask") and given.get("mask") is None:
+        raise ValueError("invert_mask=True turns a mask round, and there is none: see mask=")
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    "Pictures with an alpha channel are refused without `alpha`, an argument that cases do not have"
+    try: yield
+    except ValueError as error:
+        way = "save them without transparency to score them"
+        raise ValueError(str(error).replace('alpha="drop" ignores it', way)) from error
+
+def cut_to(x0: Tensor, factor: float) -> tuple[Tensor, tuple[str, ...]]:
+    "A picture (c, h, w) cut to sizes that a whole factor divides, and a note if that took something away"
+    height, width = (n if factor % 1 else n // int(factor) * int(factor) for n in x0.shape[1:])
+    if not height * width:
+        raise ValueError(f"a picture of {x0.shape[2]}x{x0.shape[1]} is smaller than the factor {factor:g}")
+    return x0[:, :height, :width], cut_note(x0.shape[1:], (height, width))
+
+def cut_note(whole: Any, kept: Any) -> tuple[str, ...]:
+    "A note on a clean picture of which a part is scored; sizes are (h, w)"
+    if tuple(whole) == tuple(kept): return ()
+    return (f"the clean picture is cut from {whole[1]}x{whole[0]} to {kept[1]}x{kept[0]}",)
 
 # %% ../nbs/18_evaluate.ipynb #fc0b3c32
 class FromClean:
@@ -63,50 +94,63 @@ class FromClean:
         *,
         measured: str | Path | None = None, # Streaks, kernels, masks or depth maps in place of synthetic ones
         mask: str | Path | None = None,     # Of inpainting: a file for all, or a folder, by name
+        invert_mask: bool = False,          # In it black is kept, not white
         sigma: float | None = None,         # Of denoising; None: the record's
         blind: bool = False,                # Do not tell the restorer sigma; it estimates it then
+        skip_damaged: bool = False,         # Leave out files that cannot be read, which are refused otherwise
     ):
-        check_options(task, measured=measured, mask=mask, sigma=sigma)
+        check_options(task, measured=measured, mask=mask, invert_mask=invert_mask, sigma=sigma)
         record = degrade.DEGRADATIONS[task] # as a file has it: holes are white
         if measured: record = degrade.measured(task, measured)
         self.degradation: Any = record if sigma is None else replace(record, sigma=sigma)
         self.task, self.seed = task, seed
-        self.mask, self.blind = mask, blind
-        self.pictures = data.CleanImages(clean, self.degrade, seed=seed)
+        self.mask, self.invert_mask, self.blind = mask, invert_mask, blind
+        with in_words():
+            self.pictures = data.CleanImages(clean, self.degrade, seed=seed, skip_damaged=skip_damaged)
 
     @property
     def names(self) -> list[str]: return self.pictures.names
     def __len__(self) -> int: return len(self.pictures)
 
     def degrade(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        "What `data` is to do to a picture; with masks from files, `__getitem__` does it"
-        return clean if self.mask is not None else self.degradation(clean, generator)
+        "What `data` is to do to a picture; with masks from files, and to shrink it, `__getitem__` does it"
+        later = self.mask is not None or self.task == "super-resolution"
+        return clean if later else self.degradation(clean, generator)
 
     def __getitem__(self, i: int) -> Case:
         x0, mu = self.pictures[i]
         if self.task == "inpainting": return self.with_holes(i, x0)
-        given, options = mu, {}
-        if self.task == "super-resolution": given = self.degradation.shrink(x0[None])[0]
-        if self.task == "denoising" and not self.blind: options["sigma"] = self.degradation.sigma
-        return Case(self.names[i], x0, mu, given, options)
+        if self.task == "super-resolution": return self.shrunk(i, x0)
+        told = self.task == "denoising" and not self.blind
+        return Case(self.names[i], x0, mu, mu, {"sigma": self.degradation.sigma} if told else {})
+
+    def shrunk(self, i: int, x0: Tensor) -> Case:
+        "A case of super-resolution: the small picture, and the enlarged one; grey ones stay grey"
+        x0, notes = cut_to(x0, self.degradation.factor)
+        small = self.degradation.shrink(x0[None, :1] if is_grey(x0) else x0[None])
+        mu = self.degradation.enlarge(small, x0.shape[1:])
+        given, mu = (x[0].expand(len(x0), -1, -1) for x in (small, mu))
+        return Case(self.names[i], x0, mu, given, notes=notes, cut=bool(notes))
 
     def with_holes(self, i: int, x0: Tensor) -> Case:
         "A case of inpainting: the restorer is told the mask, and finds the record's fill in the holes"
-        keep = self.known(i, x0.shape[1:])
+        keep, notes = self.known(i, x0.shape[1:])
         mu = x0 * keep + self.degradation.fill * (1 - keep)
-        return Case(self.names[i], x0, mu, mu, {"mask": keep})
+        return Case(self.names[i], x0, mu, mu, {"mask": keep}, tuple(notes))
 
-    def known(self, i: int, size: torch.Size) -> Tensor:
-        "(h, w), 1 where the picture is known"
+    def known(self, i: int, size: torch.Size) -> tuple[Tensor, list[str]]:
+        "(h, w), 1 where the picture is known, and notes on the mask"
         if self.mask is None: # the one that made mu
-            return self.degradation.mask(1, size, data.seeded(self.seed, 0, i, 1))[0, 0]
-        return torch.from_numpy(as_mask(mask_for(self.mask, Path(self.names[i])), size)).float()
+            return self.degradation.mask(1, size, data.seeded(self.seed, 0, i, 1))[0, 0], []
+        keep, notes = read_mask(mask_for(self.mask, self.names[i]), size, self.invert_mask)
+        return torch.from_numpy(keep).float(), notes
 
 # %% ../nbs/18_evaluate.ipynb #eb2cda94
 class FromPairs:
     """Cases from pairs of files: `len(cases)`, and `cases[i]` is a `Case`.
 
-    Pairs are matched by name. Super-resolution's degraded pictures are the small ones; a clean picture of
+    Pairs are matched by name. Super-resolution's degraded pictures are the small ones, or have the clean
+    one's size already; a clean picture may be larger than the enlarged one, and is cut. A clean picture of
     dehazing may be larger than the hazy one by a frame. A ValueError names what does not match.
     """
     def __init__(self,
@@ -115,14 +159,20 @@ class FromPairs:
         clean: Any,     # Likewise
         *,
         mask: str | Path | None = None, # Of inpainting: a file for all, or a folder with one for each name
+        invert_mask: bool = False,      # In it black is kept, not white
         sigma: float | None = None,     # Of denoising; None: the restorer estimates it
+        pattern: str | None = None,     # How the degraded pictures are called: "{}x4"
+        skip_damaged: bool = False,     # Leave out files that cannot be read, which are refused otherwise
     ):
-        check_options(task, mask=mask, sigma=sigma)
-        self.task, self.mask = task, mask
+        check_options(task, mask=mask, invert_mask=invert_mask, sigma=sigma)
+        self.task, self.mask, self.invert_mask = task, mask, invert_mask
         self.options: dict[str, Any] = {} if sigma is None else {"sigma": sigma}
-        fit: Any = "centre" if task == "dehazing" else None
-        if task == "super-resolution": fit = TASKS[task].degradation.enlarge
-        self.pictures = data.PairedImages(degraded, clean, fit=fit)
+        own: Any = TASKS[task].degradation
+        how: dict[str, Any] = {"fit": "centre"} if task == "dehazing" else {}
+        if task == "super-resolution": how = {"fit": own.enlarge, "factor": own.factor}
+        self.factor = how.get("factor", 1)
+        how |= {"pattern": pattern, "skip_damaged": skip_damaged}
+        with in_words(): self.pictures = data.PairedImages(degraded, clean, **how)
 
     @property
     def names(self) -> list[str]: return self.pictures.names
@@ -130,15 +180,38 @@ class FromPairs:
 
     def __getitem__(self, i: int) -> Case:
         x0, mu = self.pictures[i]
-        small = self.task == "super-resolution"
-        given, options = data.to_tensor(self.pictures.mu[i]) if small else mu, dict(self.options)
+        if self.task == "super-resolution": return self.shrunk(i, x0, mu)
+        options, notes = dict(self.options), []
         if self.mask is not None:
-            options["mask"] = as_mask(mask_for(self.mask, Path(self.names[i])), mu.shape[1:])
-        return Case(self.names[i], x0, mu, given, options)
+            mask = mask_for(self.mask, self.names[i])
+            options["mask"], notes = read_mask(mask, mu.shape[1:], self.invert_mask)
+        return Case(self.names[i], x0, mu, mu, options, tuple(notes))
+
+    def shrunk(self, i: int, x0: Tensor, mu: Tensor) -> Case:
+        "A case of super-resolution: the small picture, or mu where that would get another size"
+        small, whole = self.pictures.sizes(i)
+        notes, cut = cut_note(whole, x0.shape[1:]), tuple(whole) != tuple(x0.shape[1:])
+        if [round(self.factor * n) for n in small] == [*x0.shape[1:]]:
+            return Case(self.names[i], x0, mu, data.to_tensor(self.pictures.mu[i]), {}, notes, cut)
+        if self.pictures.enlarged(i):
+            notes += ("the degraded picture has the clean one's size: it is taken as enlarged already",)
+        return Case(self.names[i], x0, mu, mu, {"enlarged": True}, notes, cut)
 
 # %% ../nbs/18_evaluate.ipynb #b5b890e4
+def check_distinct(cases: FromClean | FromPairs) -> None:
+    "A ValueError that names pictures whose results would have one name, on any operating system"
+    files = getattr(cases.pictures, "mu", cases.pictures.x0).paths or cases.names
+    found: dict[str, list[str]] = {}
+    for name, file in zip(cases.names, files):
+        found.setdefault(folded(name), []).append(str(file))
+    clashes = [f"{' and '.join(equal)} to {name}.png" for name, equal in found.items() if len(equal) > 1]
+    if clashes:
+        raise ValueError("results are named as their pictures, and some would be written over another: "
+                         f"{listed(clashes, 3, '; ')}. Rename them, or score them without out=")
+
 def check_apart(out: str | Path, cases: FromClean | FromPairs) -> None:
-    "A ValueError if results written to `out` would lie among the pictures that are scored"
+    "A ValueError if results in `out` would lie among the pictures that are scored, or over each other"
+    check_distinct(cases)
     sides = [getattr(cases.pictures, side, None) for side in ("x0", "mu")]
     inputs = {path.resolve() for side in sides if side for path in side.paths or ()}
     folder = Path(out).resolve()
@@ -148,23 +221,76 @@ def check_apart(out: str | Path, cases: FromClean | FromPairs) -> None:
                          "inputs are never written over")
 
 # %% ../nbs/18_evaluate.ipynb #f00d6488
-def compared(case: Case, restored: Tensor, protocol: Protocol, lpips: bool) -> dict[str, float]:
-    "The scores of the input and of the restored picture"
-    both = score([case.mu.clamp(0, 1), restored], [case.x0] * 2, protocol, lpips=lpips)
-    before, after = both.loc[:, SCORES].to_dict("records")[:2]
-    return {**{f"input {key}": value for key, value in before.items()}, **after}
+def restored_by(
+    restore: Callable, case: Case, options: dict[str, Any], clock: Callable,
+) -> tuple[Tensor, float, list[str]]:
+    "The restored picture, the seconds that it took, and what was warned of on the way"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        start = clock()
+        restored = restore(case.given, **case.options, **options)
+        seconds = clock() - start
+    for other in caught: # of no interest to a reader of scores, perhaps to a programmer
+        if other.category is not UserWarning:
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    return restored, seconds, [str(w.message) for w in caught if w.category is UserWarning]
 
-def summed(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    "A table with the mean of the pictures that went well in its last row"
+def compared(case: Case, restored: Tensor, protocol: Protocol, lpips: bool) -> dict[str, Any]:
+    "The scores of the input and of the restored picture, and what can be said of the pair"
+    sides = metrics.one_by_one([case.mu.clamp(0, 1), restored], "restored")
+    pairs = [metrics.check_pair(x[None], case.x0[None], what=case.name) for x in sides]
+    frame, (note, _) = metrics.scored(pairs, protocol, lpips)
+    before, after = frame.to_dict("records")
+    grey = is_grey(case.x0)
+    odd = ["the clean picture is grey and the degraded one is in colour"] * (grey and not is_grey(case.mu))
+    return {**{f"input {key}": value for key, value in before.items()}, **after,
+            "lacks": note, "odd": odd, "grey": grey, "cut": case.cut}
+
+def row_for(
+    restore: Callable, cases: Any, i: int, compare: Callable, clock: Callable, options: dict[str, Any],
+) -> tuple[dict[str, Any], Case | None, Tensor | None]:
+    "A picture's row, its case and the restored picture; what went wrong is in the row"
+    case = restored = None
+    row: dict[str, Any] = {"name": cases[i].name if isinstance(cases, list) else cases.names[i]}
+    try:
+        case = cases[i]
+        restored, row["seconds"], told = restored_by(restore, case, options, clock)
+        row |= compare(case, restored)
+        row["notes"] = "; ".join(filter(None, dict.fromkeys([*case.notes, *told, *row["odd"], row["lacks"]])))
+    except (ValueError, OSError) as e: row["error"] = str(e).removeprefix(f"{row['name']}: ")
+    return row, case, restored
+
+# %% ../nbs/18_evaluate.ipynb #cc028700
+def summed(rows: list[dict[str, Any]], lpips: bool = True) -> pd.DataFrame:
+    "A table with the mean of the pictures that went well in its last row, and what the mean leaves out"
     numbers = [*(f"input {key}" for key in SCORES), *SCORES, "seconds"]
-    frame = pd.DataFrame([{"error": "", **row} for row in rows]).reindex(columns=["name", *numbers, "error"])
+    columns = ["name", *numbers, "error", "notes"]
+    frame: Any = pd.DataFrame([{"error": "", "notes": "", **row} for row in rows]).reindex(columns=columns)
     good = frame[frame["error"] == ""]
     if good.empty:
-        first = frame["error"].iloc[0]
+        first = "there are none" if frame.empty else f"{frame['name'].iloc[0]}: {frame['error'].iloc[0]}"
         raise ValueError(f"none of {len(frame)} pictures could be scored; the first: {first}")
-    frame.loc[len(frame)] = {"name": "mean", **good[numbers].mean(), "error": ""}
-    frame.attrs["n_images"] = len(good)
+    asked = good[["input psnr", *SCORES[:2 + lpips]]]
+    names, lacks = [row["name"] for row in rows], [row.get("lacks", "") for row in rows]
+    metrics.warn_left_out(names, lacks, asked, stacklevel=4)
+    failed = len(frame) - len(good)
+    told = [f"{failed} of {len(frame)} pictures failed"] * bool(failed) + [metrics.left_out(asked)]
+    notes = "; ".join(filter(None, told))
+    mean = {"name": "mean", **metrics.means(good[numbers]), "error": "", "notes": notes}
+    frame["error"] = [row.get("error") or row.get("unwritten", "") for row in rows]
+    frame.loc[len(frame)] = mean
+    counts = {name: sum(row.get(name, False) for row in rows) for name in ("grey", "cut")}
+    told_of = {"failed": failed, "perfect": metrics.perfect_in(asked), **counts}
+    frame.attrs = {"n_images": len(good)} | {name: value for name, value in told_of.items() if value}
     return frame
+
+def worded(protocol: Protocol, made: dict[Any, Any]) -> str:
+    "The protocol in words, with what it was applied to if that is not colour and not whole"
+    n = made["n_images"]
+    counts = {name: made[name] for name in ("grey", "cut") if name in made}
+    words = {"grey": "grey", "cut": "cut to size"}
+    said = [words[name] if count == n else f"{count} of {n} {words[name]}" for name, count in counts.items()]
+    return ", ".join([str(protocol), *said])
 
 def protocol_for(restore: Any, cases: Any) -> str:
     "How the weights say that they are scored, or the task of the weights, or that of the cases"
@@ -188,26 +314,24 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score a way of restoring on pictures, before and after.
 
-    Columns: name; the input's psnr (dB), ssim, lpips; the restored ones; seconds; error. The last row is the
-    mean of the pictures without an error. `attrs` hold protocol, device, n_images, and the seed of degraded
-    pictures. A ValueError if no picture could be scored.
+    Columns: name; the input's psnr (dB), ssim, lpips; the restored ones; seconds; error; notes. The last row
+    is the mean over the finite numbers of the pictures without an error. `attrs` hold protocol, device,
+    n_images, the seed of degraded pictures, and where there are some how many are perfect, grey, cut, failed.
+    A ValueError if no picture could be scored.
     """
     protocol = as_protocol(protocol or protocol_for(restore, cases))
     lpips, rows = lpips and lpips_here(), []
+    compare = partial(compared, protocol=protocol, lpips=lpips)
     for i in range(len(cases)):
-        case = restored = None
-        row: dict[str, Any] = {"name": cases[i].name if isinstance(cases, list) else cases.names[i]}
-        try:
-            case, start = cases[i], clock()
-            restored = restore(case.given, **case.options, **options)
-            row["seconds"] = clock() - start
-            row |= compared(case, restored, protocol, lpips)
-        except (ValueError, OSError) as e: row["error"] = str(e)
+        row, case, restored = row_for(restore, cases, i, compare, clock, options)
         rows.append(row)
-        if each and case and restored is not None: each(case, restored)
+        try:
+            if each and case and restored is not None: each(case, restored)
+        except (ValueError, OSError) as e: row["unwritten"] = str(e)
         if progress: progress(i + 1, len(cases), row["name"])
-    table = summed(rows)
-    table.attrs |= {"protocol": str(protocol), "device": device_name(getattr(restore, "device", "cpu"))}
+    table = summed(rows, lpips)
+    device = device_name(getattr(restore, "device", "cpu"))
+    table.attrs.update(protocol=worded(protocol, table.attrs), device=device)
     if isinstance(cases, FromClean): table.attrs["seed"] = cases.seed
     return table
 
@@ -219,8 +343,13 @@ def held_back(
 ) -> dict[str, Tensor]: # name -> (3, size, size)
     "The clean pictures that the training of these weights held back, as far as they are there"
     names = restorer.about.get("held_out", [])
-    paths = [path for name in names for path in sorted(Path(clean).glob(f"{name}.*"))]
-    return {path.stem: data.centre(read_image(path), size) for path in paths}
+    lasts = [Path(name).name for name in names]
+    found = {}
+    for name, last in zip(names, lasts): # by its last part alone, unless two folders have such a picture
+        paths = [path for path in sorted(Path(clean).glob(f"{glob.escape(name)}.*")) if path.stem == last]
+        for path in paths[:1]:
+            found[last if lasts.count(last) == 1 else name] = data.centre(read_image(path), size)
+    return found
 
 # %% ../nbs/18_evaluate.ipynb #8bafb98b
 def race(

@@ -6,34 +6,63 @@
 __all__ = ['restore_files', 'degrade_files']
 
 # %% ../nbs/15a_folders.ipynb #f4bfd17f
+import errno
 import os
+import shutil
 import time
-import zlib
-from collections import Counter
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from .checks import listed, whole
+from . import images
+from .checks import one_of, whole
 from .data import seeded
-from .images import make_folder, mask_for, picture_paths, read, read_image, write, write_image
+from .images import check_format, check_values, is_grey, lost, make_folder, read, read_image, write
+from .masks import mask_for, was_turned
+from irsde.outputs import (
+    Paths,
+    Place,
+    Record,
+    check_mask,
+    clear_maps,
+    ending_of,
+    has_quality,
+    kept,
+    lossless_ending,
+    name_seed,
+    named,
+    otherwise,
+    plan,
+    quality_of,
+    shared_masks,
+    shares,
+    stamp,
+    sum_of,
+    sum_of_weights,
+    sweep,
+    told_of,
+)
+from .paths import exists
 from .restore import Job, Restorer, Sampling
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% ../nbs/15a_folders.ipynb #13ec76eb
-Paths = str | os.PathLike | Iterable[str | os.PathLike]
 Heard = Callable[[int, int, Path], object] # (files done, files in all, path of the last)
+OTHERS = ("mask", "sigma", "samples", "seed", "overwrite", "batch", "progress", "callback", "recursive",
+          "format", "quality", "max_pixels", "invert_mask", "enlarged") # Options that are not of `Sampling`
 
 # %% ../nbs/15a_folders.ipynb #41404545
 def restore_files(
-    inputs: Paths,             # Files and folders, one or a list
-    out: str | os.PathLike,    # Folder for the results, made if need be; not an input's own
+    inputs: Paths,             # Files, folders or patterns, one or a list
+    out: str | os.PathLike,    # Folder for the results, made if need be; or the result's file, of one picture
     restorer: Restorer,
     *,
     mask: Any = None,          # Of inpainting: one for all, or a folder with a mask of each picture's name
@@ -44,81 +73,63 @@ def restore_files(
     batch: int | None = None,  # Small pictures of one size at once; 8 on a GPU, 1 elsewhere
     progress: Heard | None = None, # Called with (files done, files in all, path) after each
     callback: Callable | None = None, # As of a `Restorer`'s call, for pictures that are restored one by one
+    recursive: bool = False,   # The folders below too, whose tree is kept
+    format: str | None = None, # Of the results: "png" and so on; each picture's own if left out
+    quality: int | None = None,# Of .jpg and .avif; 95 if left out
+    max_pixels: int | None = None, # Of the largest picture that is read
+    invert_mask: bool = False, # Black is kept
+    enlarged: bool = False,    # Of super-resolution: the pictures have their full size already
     **options: Any,            # Of `Sampling`: solver, steps, ensemble, tile, overlap, clamp_x0
-) -> "pd.DataFrame":           # A row a file: file, out, status, width, height, sigma, seconds, error
+) -> "pd.DataFrame":           # A row a file: file, out, status, width, height, sigma, seconds, error, notes
     """Restore every picture and write it under its own name to `out`; a table of what became of each file
 
     A status is restored, skipped (it was there) or failed. Ctrl-C leaves whole files only: KeyboardInterrupt
     says how many, and the same call goes on there. A ValueError for an option that cannot be right or a
     folder where inputs could be written over, a TypeError for an option that there is not."""
-    others = ("mask", "sigma", "samples", "seed", "overwrite", "batch", "progress", "callback")
-    how = Sampling.of(options, *others)
-    restorer.check(how, mask, sigma, samples)
-    if isinstance(mask, (str, os.PathLike)) and not Path(mask).exists():
-        raise FileNotFoundError(f"there is no mask {mask}")
+    check_restorer(restorer)
+    how, given = Sampling.of(options, *OTHERS), dict(mask=mask, sigma=sigma)
+    given |= dict(invert_mask=invert_mask, enlarged=enlarged)
+    restorer.check(how, samples=samples, seed=seed, **given)
     size = whole("batch", (8 if restorer.device.type == "cuda" else 1) if batch is None else batch)
-    rank, world = shares()
-    paths = find_inputs(inputs, out, own_name if samples == 1 else with_map)[rank::world]
-    work = FolderWork(restorer, make_folder(Path(out)), how, mask, sigma, samples, seed, overwrite, callback)
-    done = []
-    try:
-        for entry in work.done(paths, size):
-            done.append(entry)
-            if progress: progress(len(done), len(paths), entry.path)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{kept(done, paths, out)}; the same call goes on with the rest") from stop
-    return entry_table(done, work.out)
+    ending = ending_of(format, out)
+    planned = plan(inputs, out, ending, recursive=recursive, maps=samples > 1, overwrite=overwrite)
+    check_mask(mask, planned)
+    if told := shared_masks(mask, planned): warnings.warn(told, stacklevel=2)
+    (rank, world), best = shares(), quality_of(quality, planned)
+    work = FolderWork(settings_of(restorer, how, samples, seed, given), overwrite, best, limit(max_pixels),
+                      restorer, how, given, samples, seed, callback)
+    return work.table(planned[rank::world], size, out, progress)
 
 # %% ../nbs/15a_folders.ipynb #d2eccbaf
-def find_inputs(
-    inputs: Paths, out: str | os.PathLike, names: Callable[[Path], list[str]],
-) -> list[Path]:
-    "The pictures among some files and folders, none of which is harmed if `names(path)` of each go to `out`"
-    sources = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
-    paths, target = [], Path(out).resolve()
-    for place in map(Path, sources):
-        if not place.exists(): raise FileNotFoundError(f"{place} does not exist")
-        home = (place if place.is_dir() else place.parent).resolve()
-        if target == home or place.is_dir() and home in target.parents:
-            raise ValueError(f"the output folder {target} is or lies in the input's, {home}: "
-                             "choose another, inputs are never written over")
-        paths += picture_paths(place)
-    if not paths: raise ValueError("no pictures: the list is empty")
-    count = Counter(name for path in paths for name in names(path))
-    if same := [name for name, n in count.items() if n > 1]:
-        raise ValueError(f"several inputs would be written as {listed(same)}: "
-                         "give them names of their own, or use several output folders")
-    if lost := [path for path in paths if path.resolve().parent == target and path.resolve().name in count]:
-        raise ValueError(f"{listed(lost)} lead to the output folder {target}: inputs are never written over")
-    return paths
+def check_restorer(restorer: Any) -> None:
+    "A TypeError for what is none"
+    if not isinstance(restorer, Restorer):
+        raise TypeError("restore_files takes pictures, a folder for results and a Restorer, which "
+                        f"Restorer.from_pretrained(TASK) makes, not a {type(restorer).__name__}")
 
-# %% ../nbs/15a_folders.ipynb #eaab26f6
-def own_name(path: Path) -> list[str]:
-    "A result has its input's name"
-    return [path.name]
-
-def with_map(path: Path) -> list[str]:
-    "A mean of samples is written with a map of where they differ"
-    return [path.name, f"{path.stem}-std.png"]
-
-def lossless_name(path: Path) -> list[str]:
-    "A degraded picture is not degraded once more by its format"
-    lossless = path.suffix.lower() in (".png", ".tif", ".tiff", ".bmp")
-    return [path.name if lossless else f"{path.stem}.png"]
+def limit(max_pixels: int | None) -> dict[str, int]:
+    "What `read` is to be told"
+    return {} if max_pixels is None else {"max_pixels": whole("max_pixels", max_pixels)}
 
 # %% ../nbs/15a_folders.ipynb #c79aef48
-COLUMNS = ("file", "out", "status", "width", "height", "sigma", "seconds", "error")
+COLUMNS = ("file", "out", "status", "width", "height", "sigma", "seconds", "error", "notes")
 
 @dataclass
 class Entry:
     "A file on its way"
-    path: Path
+    place: Place
     job: Job | None = None
     sigma: float | None = None
     size: tuple[int, int] = (0, 0) # (h, w)
     status: str = "failed"
     seconds: float = 0.0
     error: str = ""
+    notes: list[str] = field(default_factory=list)
+    stamp: list[int] | None = None # Of the picture as it was read
+    mask: Any = None
+
+    @property
+    def path(self) -> Path: return self.place.path
 
     @property
     def kin(self) -> object:
@@ -128,52 +139,125 @@ class Entry:
     def attempt(self, call: Callable, *args: Any) -> None:
         "Call it with this entry; what goes wrong is noted"
         try: call(self, *args)
-        except Exception as error: self.error = f"{type(error).__name__}: {error}"
+        except Exception as error: self.status, self.error = "failed", named(error)
 
-    def row(self, out: Path) -> tuple:
+    def row(self) -> tuple:
         "For the table: one value for each of COLUMNS"
-        written = str(out / self.path.name) if self.status != "failed" else ""
-        return (str(self.path), written, self.status, *self.size[::-1], self.sigma, self.seconds, self.error)
-
-def entry_table(entries: list[Entry], out: Path) -> "pd.DataFrame":
-    "A row for each entry"
-    import pandas as pd
-    return pd.DataFrame([entry.row(out) for entry in entries], columns=[*COLUMNS])
+        written = str(self.place.target) if self.status != "failed" else ""
+        notes = "; ".join(dict.fromkeys(self.notes))
+        return (str(self.path), written, self.status, *self.size[::-1], self.sigma, self.seconds, self.error,
+                notes)
 
 # %% ../nbs/15a_folders.ipynb #6f89e377
-@dataclass(frozen=True)
-class FolderWork:
-    "What is to be done with the files of a folder"
-    restorer: Restorer
-    out: Path
-    how: Sampling
-    mask: Any
-    sigma: float | None
-    samples: int
-    seed: int
+@dataclass
+class Work:
+    "What is to be done with some files: `ready` and `finish` say what"
+    by: dict[str, Any]    # Settings, for the record
     overwrite: bool
-    callback: Callable | None
+    quality: int
+    limit: dict[str, int]
 
-    def done(self, paths: Sequence[Path], batch: int) -> Iterator[Entry]:
+    def __post_init__(self):
+        self.record, self.unknown = Record(), 0
+
+    def table(self, planned: Sequence[Place], batch: int, out: Any, progress: Heard | None) -> "pd.DataFrame":
+        "Do it, file by file"
+        import pandas as pd
+        if planned: make_folder(planned[0].target.parent if Path(out) == planned[0].target else out)
+        sweep({place.target.parent for place in planned})
+        done: list[Entry] = []
+        try:
+            for entry in self.done(planned, batch):
+                done.append(entry)
+                if progress: progress(len(done), len(planned), entry.path)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(kept(done, planned, out)) from stop
+        if self.unknown:
+            warnings.warn(f"{self.unknown} of {len(done)} results were there, made by something unknown: "
+                          "overwrite=True makes them anew", stacklevel=3)
+        return pd.DataFrame([entry.row() for entry in done], columns=[*COLUMNS])
+
+    def done(self, planned: Sequence[Place], batch: int) -> Iterator[Entry]:
         "Each file's entry, as soon as the file is done"
-        for group in grouped(map(self.ready, paths), batch):
-            if group[0].job: self.finish(group)
+        for group in grouped(map(self.begin, planned), batch):
+            if group[0].status == "ready": self.finish(group)
             for entry in group:
                 entry.job = None # frees the picture
                 yield entry
 
-    def ready(self, path: Path) -> Entry:
+    def begin(self, place: Place) -> Entry:
         "The entry of a file: read and made ready, skipped, or failed"
-        entry = Entry(path)
-        if not self.overwrite and (self.out / path.name).exists(): entry.status = "skipped"
-        else: entry.attempt(self.prepare)
+        entry = Entry(place)
+        entry.attempt(self.look)
+        if not entry.error and entry.status != "skipped": entry.attempt(self.ready)
         return entry
 
-    def prepare(self, entry: Entry) -> None:
+    def look(self, entry: Entry) -> None:
+        "Is the result there, and what made it?"
+        there = [exists(path) for path in (entry.place.target, entry.place.map) if path]
+        line = self.record.made(entry.place.target) if there[0] else None
+        if line and "map_of" in line:
+            raise FileExistsError(f"its place has the map of {line['map_of']}: use another output folder")
+        if self.overwrite or not there[0]: return
+        entry.status = "skipped"
+        if line is None: self.unknown += 1
+        elif told := otherwise(line, self.made_by(entry), entry.path): entry.notes.append(told)
+
+    def made_by(self, entry: Entry) -> dict[str, Any]:
+        "What makes the result of a file"
+        told = has_quality(entry.place.target) and self.quality != 95
+        return {**self.by, "quality": self.quality} if told else self.by
+
+    def keep_result(self, entry: Entry, picture: images.Picture) -> None:
+        "Write the result; just before it takes its place, a map of the one before is removed"
+        def save(part: Path) -> None:
+            write(part, picture, quality=self.quality)
+            entry.notes += clear_maps(self.record, entry.place)
+        self.write(entry.place.target, save, by=self.made_by(entry), input=entry.stamp)
+
+    def write(self, path: Path, save: Callable[[Path], object], **told: Any) -> None:
+        "Have a result written; an OSError says in plain words why it could not be"
+        try: self.record.write(path, save, **told)
+        except OSError as error:
+            full = error.errno == errno.ENOSPC or shutil.disk_usage(path.parent).free < 2**16
+            why = "No space left on device" if full else error.strerror or str(error)
+            raise OSError(f"{path} could not be written: {why}") from error
+
+    def ready(self, entry: Entry) -> None: raise NotImplementedError
+    def finish(self, group: list[Entry]) -> None: raise NotImplementedError
+
+# %% ../nbs/15a_folders.ipynb #38debe25
+@dataclass
+class FolderWork(Work):
+    "Files to restore"
+    restorer: Restorer
+    how: Sampling
+    given: dict[str, Any]
+    samples: int
+    seed: int
+    callback: Callable | None
+
+    def made_by(self, entry: Entry) -> dict[str, Any]:
+        "The settings, and the mask"
+        if self.given["mask"] is None: return super().made_by(entry)
+        try: entry.mask = mask_for(self.given["mask"], entry.path)
+        except ValueError: return super().made_by(entry)
+        return {**super().made_by(entry), "mask": sum_of(entry.mask)}
+
+    def ready(self, entry: Entry) -> None:
         "Read the picture, and make it ready for the sampler"
-        job = self.restorer.prepare(read(entry.path), mask_for(self.mask, entry.path), self.sigma)
+        entry.stamp, mask = stamp(entry.path), mask_for(self.given["mask"], entry.path)
+        if isinstance(mask, (str, os.PathLike)) and os.path.exists(mask) and entry.path.samefile(mask):
+            raise ValueError("it would be its own mask: masks lie in a folder of their own")
+        picture = read(entry.path, **self.limit)
+        given = {**self.given, "mask": mask, "turned": mask is not None and was_turned(entry.path)}
+        job = self.restorer.prepare(picture, **given)
+        check_format(entry.place.target, job.picture.values)
+        make_folder(entry.place.target.parent)
         entry.job, entry.sigma = job, job.sigma
-        entry.size = (job.picture.values.shape[1], job.picture.values.shape[2])
+        entry.size = (picture.values.shape[1], picture.values.shape[2])
+        entry.notes = [*picture.notes, *job.notes]
+        entry.status = "ready"
 
     def finish(self, group: list[Entry]) -> None:
         "Restore entries of one kin and write them; one by one if that fails, so that an error is one file's"
@@ -183,14 +267,14 @@ class FolderWork:
             if len(group) > 1:
                 for entry in group: self.finish([entry])
                 return
-            group[0].error = named(error)
-        for entry, (mean, std) in zip(group, found): entry.attempt(self.write, mean, std)
+            group[0].status, group[0].error = "failed", named(error)
+        for entry, (mean, std) in zip(group, found): entry.attempt(self.keep, mean, std)
         for entry in group: entry.seconds = (time.perf_counter() - start) / len(group)
 
     def restored(self, group: list[Entry]) -> list[tuple[Tensor, np.ndarray | None]]:
         "Mean and, of several samples, standard deviation for each"
         jobs = [entry.job for entry in group if entry.job]
-        keys = [(self.seed, zlib.crc32(entry.path.name.encode())) for entry in group]
+        keys = [(self.seed, name_seed(entry.path)) for entry in group]
         if len(jobs) > 1 and self.samples == 1:
             found = self.restorer.restore_batch(jobs, [(*key, 0) for key in keys], self.how)
             return [(x0, None) for x0 in found]
@@ -198,17 +282,31 @@ class FolderWork:
                  for job, key in zip(jobs, keys)]
         return [(mean, std if self.samples > 1 else None) for mean, std in pairs]
 
-    def write(self, entry: Entry, mean: Tensor, std: np.ndarray | None) -> None:
-        "The map first: a file that is there says that all of its picture is"
-        if std is not None:
+    def keep(self, entry: Entry, mean: Tensor, std: np.ndarray | None) -> None:
+        "Write; the map first: a file that is there says that all of its picture is"
+        place, job = entry.place, entry.job
+        if std is not None and place.map:
             levels = (std[None] * 2 * 65535).clip(0, 65535).round().astype(np.uint16)
-            write(self.out / f"{entry.path.stem}-std.png", levels)
-        if entry.job:
-            picture = entry.job.picture
-            write(self.out / entry.path.name, picture.numbers(mean, entry.job.keep), picture.info)
+            self.write(place.map, lambda part: write(part, levels), map_of=place.target.name)
+        assert job is not None
+        new = job.picture.like(mean, job.keep)
+        entry.notes += [*new.notes, *lost(new, place.target)]
+        self.keep_result(entry, new)
         entry.status = "restored"
 
-# %% ../nbs/15a_folders.ipynb #82d78f8c
+# %% ../nbs/15a_folders.ipynb #30ff9bdd
+def settings_of(restorer: Restorer, how: Sampling, samples: int, seed: int, given: dict) -> dict[str, Any]:
+    "What makes the results of a run, for its record; what is left out has no value"
+    solver = how.solver or restorer.setting("solver")
+    told = dict(task=restorer.task, weights=sum_of_weights(restorer.model), samples=samples, seed=seed,
+                solver=solver if isinstance(solver, str) else getattr(solver, "about", None),
+                steps=how.steps or restorer.setting("steps"), ensemble=restorer.ensemble_size(how),
+                tile=how.tile, overlap=how.overlap, clamp_x0=how.clamp_x0, bf16=restorer.bf16 or None,
+                pool=restorer.pool, sigma=given["sigma"], invert_mask=given["invert_mask"] or None,
+                enlarged=given["enlarged"] or None)
+    return {name: value for name, value in told.items() if value is not None}
+
+# %% ../nbs/15a_folders.ipynb #2063da01
 def grouped(entries: Iterable[Entry], batch: int) -> Iterator[list[Entry]]:
     "Lists of up to `batch` neighbours of one kin"
     group = []
@@ -222,48 +320,77 @@ def grouped(entries: Iterable[Entry], batch: int) -> Iterator[list[Entry]]:
             group = []
     if group: yield group
 
-def shares() -> tuple[int, int]:
-    "Number of this process and of all, as `accelerate launch` and `torchrun` tell"
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-def kept(done: Sequence, paths: Sequence, out: str | os.PathLike) -> str:
-    "What to say to whoever stops the work"
-    return f"stopped: {len(done)} of {len(paths)} files are done, their results kept in {out}"
-
-def named(error: Exception) -> str:
-    "An error in one line"
-    return f"{type(error).__name__}: {error}"
-
 # %% ../nbs/15a_folders.ipynb #51d798f1
 def degrade_files(
-    inputs: Paths,           # Files and folders, one or a list
-    out: str | os.PathLike,  # Folder for the results, made if need be; not an input's own
+    inputs: Paths,           # Files, folders or patterns, one or a list
+    out: str | os.PathLike,  # Folder for the results, made if need be; or the result's file, of one picture
     degrade: Callable[..., Tensor], # (clean, generator) -> mu, both (1, c, h, w)
     *,
     seed: int = 0,
-    channels: Literal[1, 3] = 3, # 3, or 1 for grey
-    alpha: Literal["refuse", "drop", "keep"] = "refuse", # What to do with transparency, as in `read_image`
+    channels: Literal[1, 3] | None = None, # 3, or 1 for grey; as the picture is if left out
+    alpha: Literal["refuse", "drop", "keep"] = "refuse", # Of transparency; kept, it stays as it is
     progress: Heard | None = None, # Called with (files done, files in all, path) after each
-) -> "pd.DataFrame":         # A row a file: file, out, error ("" where all went well)
+    overwrite: bool = False, # Degrade what has a result already?
+    recursive: bool = False, # The folders below too, whose tree is kept
+    format: str | None = None, # Of the results: "jpg" and so on; PNG for lossy ones if left out
+    quality: int | None = None, # Of .jpg and .avif; 95 if left out
+    max_pixels: int | None = None, # Of the largest picture that is read
+    full: bool = False,      # Of super-resolution: the small picture enlarged again
+) -> "pd.DataFrame":         # A row a file: file, out, status, width, height, seconds, error, notes
     """Degrade every picture and write it under its own name to `out`; a table of what became of each file
 
-    Results are 8-bit pictures of the input's size, PNG for JPEG and WebP. Ctrl-C leaves whole files only.
-    A ValueError for a folder where inputs could be written over, a FileNotFoundError for missing inputs."""
-    import pandas as pd
-    paths, folder, done = find_inputs(inputs, out, lossless_name), make_folder(Path(out)), []
-    try:
-        for path in paths:
-            target, error = folder / lossless_name(path)[0], ""
-            try: write_image(target, degraded(read_image(path, channels, alpha), degrade, seed, path.name))
-            except Exception as caught: error = named(caught)
-            done.append((str(path), "" if error else str(target), error))
-            if progress: progress(len(done), len(paths), path)
-    except KeyboardInterrupt as stop: raise KeyboardInterrupt(kept(done, paths, out)) from stop
-    return pd.DataFrame(done, columns=["file", "out", "error"])
+    Results are 8-bit pictures, PNG for lossy formats. A status is degraded, skipped (it was there) or failed.
+    Ctrl-C leaves whole files only, and the same call goes on. A ValueError for a folder where inputs could be
+    written over, a FileNotFoundError for missing inputs."""
+    if not callable(degrade): raise TypeError(f"degrade takes a degradation, such as Rain(), not {degrade!r}")
+    one_of("channels", channels, (None, 1, 3))
+    one_of("alpha", alpha, ("refuse", "drop", "keep"))
+    ending = ending_of(format, out, lossless_ending)
+    planned = plan(inputs, out, ending, recursive=recursive, overwrite=overwrite)
+    by = dict(degradation=told_of(degrade), seed=whole("seed", seed, 0), channels=channels, alpha=alpha)
+    by = {name: value for name, value in {**by, "full": full or None}.items() if value is not None}
+    best = quality_of(quality, planned)
+    work = Degrading(by, overwrite, best, limit(max_pixels), degrade, seed, channels, alpha, full)
+    return work.table(planned, 1, out, progress).drop(columns="sigma")
 
 # %% ../nbs/15a_folders.ipynb #0d6042f1
-def degraded(clean: Tensor, degrade: Callable[..., Tensor], seed: int, name: str) -> Tensor:
-    "(c, h, w), with the randomness of the seed and the file's name"
-    mu = degrade(clean[None], seeded(seed, zlib.crc32(name.encode()), 0, 3))[0]
-    if mu.shape == clean.shape: return mu
-    raise ValueError(f"the degradation made {tuple(mu.shape)} of {tuple(clean.shape)}")
+@dataclass
+class Degrading(Work):
+    "Files to degrade"
+    degrade: Callable[..., Tensor]
+    seed: int
+    channels: Literal[1, 3] | None
+    alpha: Literal["refuse", "drop", "keep"]
+    full: bool
+
+    def ready(self, entry: Entry) -> None:
+        "What can be told before the work"
+        entry.stamp, start = stamp(entry.path), time.perf_counter()
+        picture = read(entry.path, **self.limit)
+        mu = self.degraded(entry.path)
+        if self.channels is None and picture.n > len(mu[:3]): mu = torch.cat([mu[:1]] * 3 + [mu[1:]])
+        entry.size = (mu.shape[1], mu.shape[2])
+        values = check_values(mu.double().numpy(), f"the picture for {entry.place.target}").clip(0, 1)
+        levels, deep = (values * 255).round().astype(np.uint8), picture.values.dtype != np.uint8
+        like = picture.like(torch.zeros(picture.n, *entry.size)) # what it says of itself, at this size
+        made = replace(like, values=levels, bands=None if deep else like.bands)
+        entry.notes = [*picture.notes, *["it is written in 8 bits"] * deep, *like.notes,
+                       *lost(made, entry.place.target)]
+        make_folder(entry.place.target.parent)
+        self.keep_result(entry, made)
+        entry.status, entry.seconds = "degraded", time.perf_counter() - start
+
+    def degraded(self, path: Path) -> Tensor:
+        "(c, h, w), with the randomness of the seed and the file's name"
+        clean = read_image(path, self.channels or 3, self.alpha, **self.limit)
+        n = len(clean) - (len(clean) in (2, 4)) # channels without alpha, which stays as it is
+        clean, cover = clean[:1 if self.channels is None and is_grey(clean[:n]) else n], clean[n:]
+        if shrink := None if self.full else getattr(self.degrade, "shrink", None):
+            h, w = shrink(clean[None, :1]).shape[2:]
+            if min(h, w) < 8 and (h, w) != tuple(clean.shape[1:]):
+                raise ValueError(f"it would become a picture of {w}x{h}, and 8x8 is the least: "
+                                 "a smaller factor= leaves more")
+            return torch.cat([shrink(part[None])[0] for part in (clean, cover) if len(part)])
+        mu = self.degrade(clean[None], seeded(self.seed, name_seed(path), 0, 3))[0]
+        if mu.shape == clean.shape: return torch.cat([mu, cover])
+        raise ValueError(f"the degradation made {tuple(mu.shape)} of {tuple(clean.shape)}")

@@ -6,27 +6,91 @@
 __all__ = []
 
 # %% ../nbs/08a_formats.ipynb #39044f57
+import logging
 import struct
 import sys
+import threading
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError, features
+
+from .png import TURNS, check_packed, is_png, lean_png, parts_of, png16, png_chunk, read_pnm, turn_of
 
 # %% ../nbs/08a_formats.ipynb #4db0b344
 TOPS = {"uint8": 255, "uint16": 65535} # White, by dtype; 1 for floats
+
+@dataclass(frozen=True)
+class Stored:
+    "What a file holds as a picture, upright"
+    pixels: np.ndarray               # (h, w, c): grey or RGB, and alpha
+    bands: np.ndarray | None = None  # (h, w, k): what a TIFF has besides
+    notes: tuple[str, ...] = ()      # What of it is lost, or looks wrong
 
 def channels_last(values: np.ndarray) -> np.ndarray:
     "(h, w, c) from (c, h, w)"
     return np.ascontiguousarray(values.transpose(1, 2, 0))
 
+# %% ../nbs/08a_formats.ipynb #4c2b67c3
+HEIC = (".heic", ".heif") # Read by pillow-heif
+LIMIT = 178_956_970 # Pixels that Pillow takes without protest: a picture of half a gigabyte
+UNREADABLE = (SyntaxError, ValueError, KeyError, TypeError, struct.error) # What Pillow raises of broken EXIF
+guard = threading.RLock()
+logging.getLogger("tifffile").addHandler(logging.NullHandler()) # It would print what it finds odd in a file
+
+@contextmanager
+def opened(file: Any, max_pixels: float = float("inf")) -> Iterator[Any]:
+    "A file, or its bytes, opened by Pillow, which says nothing of many pixels, for `max_pixels` does"
+    with BytesIO(file) if isinstance(file, bytes) else open(file, "rb") as source: # paths are mapped,
+        with guard: # turned TIFFs wrongly. Pillow's limit is one for the whole process
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try: image = Image.open(source)
+            except UnidentifiedImageError as e: raise ValueError(unknown(file)) from e
+            finally: Image.MAX_IMAGE_PIXELS = limit
+        with image:
+            check_pixels(image.height, image.width, max_pixels)
+            yield image
+
+def check_pixels(height: int, width: int, most: float) -> None:
+    "A ValueError for a picture of more pixels than the caller wants to have in memory"
+    if height * width > most:
+        raise ValueError(f"it has {width}x{height} = {height * width} pixels, and {most:.0f} are allowed: "
+                         f"say max_pixels={height * width} if it is to be read")
+
+def turn_upright(image: Any) -> None:
+    "Turn a Pillow image as its EXIF says; EXIF that cannot be understood says nothing"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore") # of EXIF
+        try: ImageOps.exif_transpose(image, in_place=True)
+        except UNREADABLE: image.load()
+
+def know_heic() -> None:
+    "Teach Pillow to open HEIC, where pillow-heif is there"
+    if "HEIF" in Image.ID or not find_spec("pillow_heif"): return
+    import_module("pillow_heif").register_heif_opener(thumbnails=False)
+
+def unknown(file: Any) -> str:
+    "Why Pillow cannot open a file"
+    if isinstance(file, bytes): head = file[:12]
+    else:
+        with open(file, "rb") as opened_file: head = opened_file.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"hevc"):
+        return "HEIC needs pillow-heif: pip install 'irsde[heic]'"
+    return "no picture format that is known here" if head else "it is empty"
+
 # %% ../nbs/08a_formats.ipynb #f617b2c9
 def raw_mode(image: Any) -> str:
     "How the bytes of an opened file are laid out: RGB;16B is colour of 16 bits, high byte first"
-    layout = image.tile[0][3] if image.tile else image.mode
+    layout = (image.tile[0][3] if image.tile else None) or image.mode
     return str(layout if isinstance(layout, str) else layout[0])
 
 def swap_bytes(tile: Any) -> tuple:
@@ -38,29 +102,23 @@ def swap_bytes(tile: Any) -> tuple:
     made = (kind, box, offset, (mode, *rest) if rest else mode)
     return type(tile)(*made) if hasattr(tile, "_fields") else made # newer Pillow: a named tuple
 
-def read_twice(path: str | Path, image: Any) -> np.ndarray:
+def read_twice(path: Any, image: Any) -> np.ndarray:
     "The numbers (h, w, c) of an opened file of 16-bit RGB or RGBA: once its high bytes, once its low ones"
     raw = raw_mode(image)
     if raw.partition(";16")[0] not in ("RGB", "RGBA"):
         raise ValueError(f"its colours are stored as {raw}: save it as 16-bit RGB, without LZW")
-    with Image.open(path) as opened:
-        low: Any = opened
+    with opened(path) as low:
         low.tile = [swap_bytes(tile) for tile in image.tile]
-        for half in (image, low): ImageOps.exif_transpose(half, in_place=True)
+        for half in (image, low): turn_upright(half)
         return np.asarray(image).astype(np.uint16) * 256 + np.asarray(low)
 
 # %% ../nbs/08a_formats.ipynb #3d67dc38
-def read_pairs(path: str | Path) -> np.ndarray:
+def read_pairs(data: bytes) -> np.ndarray:
     "The numbers (h, w, 2) of a PNG of 16-bit grey and alpha, decoded as if it were 8-bit RGBA"
-    data = Path(path).read_bytes()
     head = b"IHDR" + data[16:24] + b"\x08\x06" + data[26:29] # 8 bits, colour type 6
     with Image.open(BytesIO(data[:8] + png_chunk(head[:4], head[4:]) + data[33:])) as image:
-        ImageOps.exif_transpose(image, in_place=True)
+        turn_upright(image)
         return np.ascontiguousarray(image).view(">u2").astype(np.uint16)
-
-def png_chunk(kind: bytes, data: bytes) -> bytes:
-    "A piece of a PNG: length, kind, data, checksum"
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 # %% ../nbs/08a_formats.ipynb #f427adf5
 INKS = ("CMYK", "YCbCr", "LAB", "HSV") # Their colour profile says nothing about the RGB made of them
@@ -78,9 +136,13 @@ def pixels_of(image: Image.Image, raw: str = "") -> np.ndarray:
     if raw in ("L;2", "L;4") and clear is not None: # Pillow spreads the greys over 0 to 255, but not this one
         image.info["transparency"] = clear * 255 // (2 ** int(raw[-1]) - 1)
     kind = "L" if mode in ("1", "L", "LA", "La") else "RGB"
-    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or clear is not None: kind += "A"
+    if is_clear(image): kind += "A"
     pixels = np.asarray(image if mode == kind else image.convert(kind))
     return pixels.reshape(*pixels.shape[:2], -1)
+
+def is_clear(image: Image.Image) -> bool:
+    "Has a Pillow image any transparency: as a channel, or as a colour that means it?"
+    return image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or image.info.get("transparency") is not None
 
 def with_cover(pixels: np.ndarray, clear: Any) -> np.ndarray:
     "16-bit numbers (h, w, c), with an alpha channel where one colour was declared transparent"
@@ -88,22 +150,65 @@ def with_cover(pixels: np.ndarray, clear: Any) -> np.ndarray:
     cover = np.where((pixels == clear).all(-1, keepdims=True), 0, 65535).astype(np.uint16)
     return np.concatenate([pixels, cover], -1)
 
-def info_of(image: Image.Image) -> dict[str, Any]:
-    "What an upright image says besides its numbers, as far as it is true of grey or RGB"
-    names = ("exif", "dpi") if image.mode in INKS else ("icc_profile", "exif", "dpi")
-    return {name: image.info[name] for name in names if image.info.get(name)}
+# %% ../nbs/08a_formats.ipynb #b1fa472b
+def read_bmp(data: bytes) -> np.ndarray | None:
+    "The numbers of a BMP of 4 or 8 bits that Pillow takes for one of 1 or 8 by its grey palette; else None"
+    size = int.from_bytes(data[14:18], "little")
+    bits, start = data[24 if size == 12 else 28], 14 + size
+    with opened(data) as image: mode = image.mode
+    if (bits, mode) not in ((4, "1"), (4, "L"), (8, "1")): return None
+    with opened(data[:start] + bytes([data[start] ^ 1]) + data[start + 1:]) as image: # no grey palette now
+        levels = np.zeros(256, np.uint8) # by index; black beyond the palette
+        levels[:16] = [0, 255, *[0] * 14] if mode == "1" else range(16)
+        return levels[np.asarray(image)][..., None]
 
-def read_pillow(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-    "The numbers (h, w, c) of a file that Pillow opens, upright, and its info"
-    with Image.open(path) as image:
+# %% ../nbs/08a_formats.ipynb #8f32e645
+def png_for_pillow(path: str | Path, pixels: bool = True) -> tuple[bytes, list[str]]:
+    "A PNG of what Pillow needs to decode and turn it, or just to open it, and notes of what is damaged"
+    with open(path, "rb") as file: parts, notes = parts_of(file, pixels)
+    data = lean_png(parts, TURNS)
+    try:
+        with opened(data): return data, notes
+    except ValueError: return lean_png(parts, ()), notes # a text that is too long
+
+def read_pillow(path: str | Path, max_pixels: float = float("inf")) -> Stored:
+    "What a file that Pillow opens holds"
+    if not is_png(path): return read_opened(path, max_pixels)
+    data, notes = png_for_pillow(path)
+    with opened(data, max_pixels) as image: check_packed(data, image.height * image.width)
+    found = read_opened(data, max_pixels)
+    return replace(found, notes=(*found.notes, *notes))
+
+def read_opened(file: Any, max_pixels: float) -> Stored:
+    "What a file, or its bytes, holds"
+    with opened(file, max_pixels) as image:
         frames, raw, clear = getattr(image, "n_frames", 1), raw_mode(image), image.info.get("transparency")
         if frames > 1 and image.format != "MPO":
             raise ValueError(f"it holds {frames} pictures, save the one you mean to a file of its own")
-        if ";16" in raw and raw.startswith("RGB"):
-            return with_cover(read_twice(path, image), clear), info_of(image)
+        if ";16" in raw and raw.startswith("RGB"): return Stored(with_cover(read_twice(file, image), clear))
+        if raw == "LA;16B": return Stored(read_pairs(bytes_of(file)))
+        reader = {"PPM": read_pnm, "BMP": read_bmp}.get(image.format)
+        own = reader(bytes_of(file)) if reader else None
+        if own is not None: return Stored(own)
+        notes = shallower(image, bytes_of(file))
         image.load() # Pillow turns a TIFF upright here
-        ImageOps.exif_transpose(image, in_place=True)
-        return read_pairs(path) if raw == "LA;16B" else pixels_of(image, raw), info_of(image)
+        turn_upright(image)
+        return Stored(pixels_of(image, raw), notes=notes)
+
+def bytes_of(file: Any) -> bytes:
+    "The bytes of a file, which may be them already"
+    return file if isinstance(file, bytes) else Path(file).read_bytes()
+
+def shallower(image: Any, data: bytes) -> tuple[str, ...]:
+    "A note if Pillow gives 8 bits of a picture that has more"
+    bits = 8
+    if image.format == "JPEG2000" and image.mode != "I;16": # SIZ: ..., bits of a channel
+        at = data.find(b"\xff\x4f\xff\x51")
+        bits = (data[at + 42] & 127) + 1 if at >= 0 else 8
+    if image.format == "AVIF" and (at := data.find(b"av1C")) >= 0: # high_bitdepth, twelve_bit
+        bits = {0: 8, 2: 10, 3: 12}.get(data[at + 6] >> 5 & 3, 8)
+    if image.format in ("HEIF", "HEIC"): bits = image.info.get("bit_depth") or 8
+    return (f"its {bits} bits are read as 8",) if bits > 8 else ()
 
 # %% ../nbs/08a_formats.ipynb #8e950865
 def is_tiff(path: str | Path) -> bool:
@@ -117,87 +222,177 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
 
 def tiff_pixels(path: str | Path, page: Any) -> np.ndarray:
-    "The numbers (h, w, c) of a TIFF of more than 8 bits, upright"
-    if page.compression in (5, 32773): # LZW and PackBits, which tifffile alone does not unpack
-        with Image.open(path) as image:
-            if image.mode in ("RGB", "RGBA"): return read_twice(path, image)
+    "The numbers (h, w, c) of a TIFF, upright, with all of its channels"
+    if page.compression in (5, 32773) or page.bitspersample == 12: # what tifffile alone does not unpack
+        file = band_as_alpha(path, page)
+        with opened(file) as image:
+            if ";16" in raw_mode(image) and image.mode in ("RGB", "RGBA"): return read_twice(file, image)
             image.load() # turns it upright
-            return np.asarray(image)[..., None]
+            pixels = np.asarray(image).reshape(image.height, image.width, -1)
+        if pixels.shape[-1] != page.samplesperpixel:
+            raise ValueError(f"its {page.samplesperpixel} channels of {page.bitspersample} bits are packed "
+                             f"by {getattr(page.compression, 'name', '?')}: save it without, or deflated")
+        if page.bitspersample == 12: pixels = (pixels * (65535 / 4095)).round().astype(np.uint16)
+        return pixels
     pixels = page.asarray()
     pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels.reshape(*pixels.shape[:2], -1)
-    return upright(pixels, page.tags.valueof(274, 1))
+    return upright(pixels, turn_of(page.tags.valueof(274, 1)))
 
-def read_tiff(path: str | Path, page: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    "The numbers (h, w, c) of a TIFF of more than 8 bits, opened by tifffile, and its info"
+def band_as_alpha(path: str | Path, page: Any) -> Any:
+    "A TIFF whose fourth band is called alpha, for Pillow would leave it out: its bytes; else its path"
+    if page.samplesperpixel != 4 or tuple(page.extrasamples) != (0,): return path
+    data = bytearray(Path(path).read_bytes())
+    struct.pack_into(page.parent.byteorder + "H", data, page.tags[338].valueoffset, 2)
+    return bytes(data)
+
+def channels_of(page: Any) -> tuple[int, list[int], list[int]]:
+    "Of a TIFF: how many colours it has, and where its alpha and its further bands are"
     colours = {0: 1, 1: 1, 2: 3}.get(page.photometric, 0)
-    extra = int((*page.extrasamples, 2)[0]) # 0: means nothing, 1: colours are multiplied by it, 2: alpha
-    plain = page.samplesperpixel <= colours + 1 and extra != 1 and page.axes in ("YX", "YXS", "SYX")
+    kinds = [*page.extrasamples][:page.samplesperpixel - colours] # 0: a band, 1: multiplied alpha, 2: alpha
+    if not kinds and page.samplesperpixel == colours + 1: kinds = [2]
+    if colours == 1 and page.samplesperpixel > 2:
+        raise ValueError(f"its {page.samplesperpixel} bands are all called grey ({page.photometric.name}), "
+                         "and which of them are red, green and blue it does not say: save it as RGB, "
+                         "and the bands after the first three are carried over as they are")
+    plain = 1 not in kinds and page.axes in ("YX", "YXS", "SYX") and page.samplesperpixel >= colours
     if not colours or not plain:
         raise ValueError(f"its {page.samplesperpixel} channels of {page.bitspersample} bits are no grey or "
                          f"RGB with plain alpha ({page.photometric.name}): save it as such")
-    pixels = tiff_pixels(path, page)[..., :colours if extra == 0 else None]
-    if pixels.dtype.kind == "f": pixels = pixels.astype(np.float32)
-    if page.photometric == 0: pixels = TOPS.get(pixels.dtype.name, 1) - pixels # white is 0
-    info = {"icc_profile": page.tags.valueof(34675), "dpi": 282 in page.tags and page.get_resolution(2)}
-    return pixels, {name: value for name, value in info.items() if value}
+    places = range(colours, page.samplesperpixel)
+    alpha = [place for place, kind in zip(places, kinds) if kind == 2][:1]
+    return colours, alpha, [place for place in places if place not in alpha]
 
-# %% ../nbs/08a_formats.ipynb #b064eea2
-def stored(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
-    "The numbers (h, w, c) of any file, upright, and its info"
-    if not is_tiff(path): return read_pillow(path)
-    import tifffile
-    with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[0]
-        deep = len(file.pages) == 1 and page.bitspersample > 8
-        return read_tiff(path, page) if deep else read_pillow(path)
+def read_tiff(path: str | Path, page: Any) -> Stored:
+    "What a TIFF of more than 8 bits, or of more bands than alpha, holds; opened by tifffile"
+    colours, alpha, more = channels_of(page)
+    every = tiff_pixels(path, page)
+    if every.dtype.kind == "f": every = every.astype(np.float32)
+    pixels = np.array(every[..., [*range(colours), *alpha]])
+    if page.photometric == 0: # white is 0
+        pixels[..., 0] = TOPS.get(pixels.dtype.name, 1) - pixels[..., 0]
+    if not more: return Stored(pixels)
+    return Stored(pixels, every[..., more], (f"{band_names(more)}, into .tif",))
 
-
+def band_names(places: list[int]) -> str:
+    "Bands 4 to 6 are carried over, counted from 1"
+    numbers = [place + 1 for place in places]
+    if len(numbers) == 1: return f"band {numbers[0]} is carried over as it is"
+    row = len(numbers) > 2 and numbers == [*range(numbers[0], numbers[-1] + 1)]
+    names = f"{numbers[0]} to {numbers[-1]}" if row else ", ".join(map(str, numbers))
+    return f"bands {names} are carried over as they are"
 
 # %% ../nbs/08a_formats.ipynb #7fedfefb
 def header(path: str | Path) -> tuple[int, int, int]:
     "Height and width as they are stored, and EXIF's orientation, without decoding the picture"
+    know_heic()
     if is_tiff(path):
         import tifffile
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
-            return page.imagelength, page.imagewidth, page.tags.valueof(274, 1)
-    with Image.open(path) as image:
-        told = image.format != "PNG" or "exif" in image.info # else Pillow would decode it, to look further
-        return image.height, image.width, image.getexif().get(274, 1) if told else 1
+            return page.imagelength, page.imagewidth, turn_of(page.tags.valueof(274, 1))
+    with opened(png_for_pillow(path, False)[0] if is_png(path) else path) as image, warnings.catch_warnings():
+        warnings.simplefilter("ignore") # of EXIF
+        try: turn = turn_of(Image.Image.getexif(image).get(274, 1)) # PNG's own decodes
+        except UNREADABLE: turn = 1
+        return image.height, image.width, turn
 
-# %% ../nbs/08a_formats.ipynb #1d366554
-def png16(values: np.ndarray, info: dict[str, Any]) -> bytes:
-    "The bytes of a PNG of (c, h, w) uint16, with profile, resolution and EXIF"
-    channels, height, width = values.shape
-    colours = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colours, 0, 0, 0))]
-    if "icc_profile" in info: parts.append((b"iCCP", b"profile\0\0" + zlib.compress(info["icc_profile"])))
-    if "dpi" in info:
-        per_metre = [round(float(n) / 0.0254) for n in info["dpi"]]
-        parts.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
-    if "exif" in info: parts.append((b"eXIf", info["exif"].removeprefix(b"Exif\0\0")))
-    rows = channels_last(values).astype(">u2").view(np.uint8).reshape(height, -1)
-    rows = np.insert(rows, 0, 0, axis=1) # each row's filter: none
-    parts += [(b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts)
+def has_cover(path: str | Path) -> bool:
+    "Has the picture any transparency, by its header?"
+    know_heic()
+    if is_tiff(path):
+        import tifffile
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            if is_special(page): return bool(channels_of(page)[1])
+    source = png_for_pillow(path, False)[0] if is_png(path) else path
+    with opened(source) as image: return is_clear(image) or raw_mode(image) == "LA;16B"
+
+# %% ../nbs/08a_formats.ipynb #b064eea2
+def stored(path: str | Path, max_pixels: float = float("inf")) -> Stored:
+    "What any file holds as a picture, upright, of the size that its header says"
+    height, width, turn = header(path)
+    check_pixels(height, width, max_pixels)
+    found = read_tiffs(path) if is_tiff(path) else read_pillow(path)
+    if found.pixels.shape[:2] != ((width, height) if turn >= 5 else (height, width)):
+        raise ValueError(f"its header is damaged: {width}x{height}, orientation {turn}, does not lead to "
+                         f"{found.pixels.shape[1]}x{found.pixels.shape[0]}")
+    return found
+
+def read_tiffs(path: str | Path) -> Stored:
+    "What a TIFF holds"
+    import tifffile
+    with tifffile.TiffFile(path) as file:
+        page: Any = file.pages[0]
+        copies = len(file.pages) > 1 and all(int(other.tags.valueof(254, 0)) & 5 for other in file.pages[1:])
+        if len(file.pages) > 1 and not copies: return read_pillow(path)
+        try: found = read_tiff(path, page) if copies or is_special(page) else read_pillow(path)
+        except Exception:
+            if page.bitspersample > 8 or copies or page.photometric < 2: raise
+            found = replace(read_pillow(path), notes=("its further bands cannot be unpacked and are lost",))
+    told = ("its smaller copies (overviews) and masks are left out",) * copies
+    return replace(found, notes=(*found.notes, *told))
+
+def is_special(page: Any) -> bool:
+    "Is a TIFF one of those that Pillow has no modes for: deep, or of several bands, or of grey ones?"
+    colours = {0: 1, 1: 1, 2: 3}.get(page.photometric, 9)
+    more = page.samplesperpixel > 4 or 0 in page.extrasamples
+    more = more or colours == 1 and (page.samplesperpixel > 2 or page.planarconfig == 2)
+    more = more and page.samplesperpixel > colours or page.parent.is_bigtiff and page.parent.byteorder == ">"
+    return page.bitspersample > 8 or more
 
 # %% ../nbs/08a_formats.ipynb #3bfde9f7
-OPTIONS = { # Of Pillow's writers
-    ".jpg": {"quality": 95, "subsampling": 0}, ".jpeg": {"quality": 95, "subsampling": 0},
-    ".tif": {"compression": "tiff_deflate"}, ".tiff": {"compression": "tiff_deflate"},
-    ".webp": {"lossless": True, "exact": True}}
+JPEG, TIFF, PNM = (".jpg", ".jpeg", ".jpe", ".jfif"), (".tif", ".tiff"), (".ppm", ".pgm", ".pnm")
+READ_ONLY = (".gif", *HEIC)
+ENDINGS = (".png", *JPEG, *TIFF, ".webp", ".bmp", *PNM, ".gif", # Of pictures
+           *[".avif"] * bool(features.check("avif")), *[".jp2"] * bool(features.check("jpg_2000")),
+           *(HEIC if find_spec("pillow_heif") else ()))
+DEEP = {".png": ("uint16",), **dict.fromkeys(TIFF, ("uint16", "float32")),
+        **dict.fromkeys(PNM, ("uint16",))} # Besides uint8
 
-def save_as(path: Path, values: np.ndarray, info: dict[str, Any]) -> None:
-    "Write (c, h, w), by its depth and the path's ending"
+SIDES = {**dict.fromkeys(JPEG, 65500), ".webp": 16383, ".avif": 32768} # Pixels, at most
+
+def check_format(path: Path, values: np.ndarray) -> None:
+    "A ValueError if files of this ending cannot hold these numbers"
+    path, channels = Path(path), len(values)
+    ending, known = path.suffix.lower(), [ending for ending in ENDINGS if ending not in READ_ONLY]
+    if ending in READ_ONLY: raise ValueError(f"{path}: {ending} is read and not written, write .png or .jpg")
+    if ending not in known: raise ValueError(f"{path}: pictures that are written end in {', '.join(known)}")
+    if channels in (2, 4) and ending in (*JPEG, *PNM, ".bmp"):
+        raise ValueError(f"{path}: {ending} has no transparency, write .png")
+    if channels > 2 and ending == ".pgm": raise ValueError(f"{path}: .pgm is grey, write .ppm or .png")
+    if values.dtype.name not in ("uint8", *DEEP.get(ending, ())):
+        raise ValueError(f"{path}: {ending} holds no {values.dtype} picture, "
+                         "write .png (8 or 16 bits) or .tif (float32 too)")
+    if max(values.shape[1:]) > SIDES.get(ending, float("inf")):
+        raise ValueError(f"{path}: {values.shape[2]}x{values.shape[1]} pixels, and {ending} holds "
+                         f"{SIDES[ending]} a side, write .png or .tif")
+
+# %% ../nbs/08a_formats.ipynb #a4ba12c1
+def packing(ending: str, quality: int) -> dict[str, Any]:
+    "Options of Pillow's writers: without loss where there is a choice"
+    if ending in JPEG: return {"quality": quality, "subsampling": 0, "format": "JPEG"}
+    if ending == ".avif": return {"quality": quality, "subsampling": "4:4:4"}
+    if ending in TIFF: return {"compression": "tiff_deflate"}
+    return {"lossless": True, "exact": True} if ending == ".webp" else {}
+
+def save_as(path: Path, values: np.ndarray, options: dict[str, Any], bands: np.ndarray | None = None) -> None:
+    "Write (c, h, w), by its depth and the path's ending; further bands into a TIFF"
     pixels = values[0] if len(values) == 1 else channels_last(values)
-    if values.dtype == np.uint8:
-        options: dict[str, Any] = {**OPTIONS.get(path.suffix.lower(), {}), **info}
-        Image.fromarray(np.ascontiguousarray(pixels)).save(path, **options)
-    elif path.suffix.lower() == ".png": path.write_bytes(png16(values, info))
-    else:
+    ending = path.suffix.lower()
+    if ending in PNM:
+        kind, (_, height, width), top = 5 if len(values) == 1 else 6, values.shape, TOPS[values.dtype.name]
+        head = f"P{kind}\n{width} {height}\n{top}\n".encode()
+        path.write_bytes(head + pixels.astype(f">u{values.itemsize}").tobytes())
+    elif ending in TIFF and (bands is not None or values.dtype != np.uint8):
         import tifffile
-        dpi: dict[str, Any] = {}
-        if "dpi" in info: dpi = {"resolution": tuple(map(float, info["dpi"])), "resolutionunit": 2}
-        tifffile.imwrite(path, pixels, photometric="rgb" if len(values) > 2 else "minisblack",
-                         extrasamples=["unassalpha"] if len(values) in (2, 4) else None,
-                         planarconfig="contig", metadata=None, iccprofile=info.get("icc_profile"), **dpi)
+        every, kinds = values, ["unassalpha"] if len(values) in (2, 4) else []
+        if bands is not None:
+            every, kinds = np.concatenate([values, bands]), kinds + ["unspecified"] * len(bands)
+        tifffile.imwrite(path, channels_last(every) if len(every) > 1 else every[0],
+                         photometric="rgb" if len(values) > 2 else "minisblack", extrasamples=kinds or None,
+                         planarconfig="contig" if len(every) > 1 else None, metadata=None, software=False)
+    elif values.dtype == np.uint8:
+        packed, how = BytesIO(), {"format": Image.registered_extensions()[ending], **options}
+        Image.fromarray(np.ascontiguousarray(pixels)).save(packed, **how) # libtiff fails of some paths
+        path.write_bytes(packed.getvalue())
+    else: path.write_bytes(png16(values))

@@ -7,7 +7,6 @@ __all__ = ['KNOWN_SETS', 'check_data']
 
 # %% ../nbs/10a_knownsets.ipynb #cd14e733
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from .checks import listed
-from .data import ROLES, match_names, name_key
 from .images import ENDINGS, decode, path_names
+from .names import ROLES, match_names, name_key, role
 
 # %% ../nbs/10a_knownsets.ipynb #b2d85158
 @dataclass(frozen=True)
@@ -82,11 +81,6 @@ KNOWN_SETS = {
 }
 
 # %% ../nbs/10a_knownsets.ipynb #033430a3
-def role(words: str) -> str | None:
-    "clean, degraded or None, from a folder's or a file's name"
-    found = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])[0-9]+", "", words.lower())))
-    return next((side for side in ("clean", "degraded") if found & ROLES[side]), None)
-
 def pictures_below(folder: Path) -> list[Path]:
     "Pictures in a folder and its subfolders, without hidden ones and other gammas"
     found = [Path(root, name) for root, _, files in os.walk(folder, followlinks=True) for name in files]

@@ -6,7 +6,6 @@
 __all__ = ['PROTOCOLS', 'Protocol', 'psnr', 'ssim', 'lpips_distance', 'score', 'fid']
 
 # %% ../nbs/11_metrics.ipynb #6cdb84d6
-import functools
 import importlib
 import os
 import warnings
@@ -21,7 +20,8 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from .checks import one_of, whole
+from .checks import listed, one_of, whole
+from .features import Backbone, backbone_path, inception_path, lpips_here, lpips_network, warn_missing
 
 # %% ../nbs/11_metrics.ipynb #4b2247e3
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def luma(x: Tensor) -> Tensor:
 # %% ../nbs/11_metrics.ipynb #6c13be08
 Side = Literal["restored", "clean"]
 
-def check_side(x: Tensor, side: Side, what: str = "picture {i}") -> None:
-    "A ValueError unless `x` is a batch of pictures; an error names picture i as `what` says"
+def check_side(x: Tensor, side: Side, what: str | None = None) -> None:
+    "A ValueError unless `x` is a batch of pictures; an error names one by number, or as `what` says"
     if not (isinstance(x, Tensor) and x.is_floating_point() and x.ndim == 4 and x.numel()):
         found = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"{side}: pictures are float tensors (b, c, h, w) in [0, 1], not {found}")
@@ -90,37 +90,50 @@ def check_side(x: Tensor, side: Side, what: str = "picture {i}") -> None:
     for problem, bad in problems.items():
         if not bad.any(): continue
         i = int(bad.nonzero()[0])
-        name, found = what.format(i=i), f"it runs from {least[i]:.4g} to {most[i]:.4g}"
-        raise ValueError(f"{side} {name} {problem}: {found}")
+        found = f"it runs from {least[i]:.4g} to {most[i]:.4g}"
+        raise ValueError(f"{side} {what or f'picture {i}'} {problem}: {found}")
 
-def check_pair(restored: Tensor, clean: Tensor, what: str = "picture {i}") -> tuple[Tensor, Tensor]:
+def check_pair(restored: Tensor, clean: Tensor, what: str | None = None) -> tuple[Tensor, Tensor]:
     "Two batches that can be compared, on the first one's device"
     check_side(restored, "restored", what)
     check_side(clean, "clean", what)
-    shapes = f"{tuple(restored.shape)} and {tuple(clean.shape)}"
-    if restored.shape != clean.shape: raise ValueError(f"restored and clean differ in shape: {shapes}")
+    shapes, of = f"{tuple(restored.shape)} and {tuple(clean.shape)}", f" {what}" if what else ""
+    if restored.shape != clean.shape: raise ValueError(f"restored and clean{of} differ in shape: {shapes}")
     return restored.detach(), clean.detach().to(restored.device)
 
 # %% ../nbs/11_metrics.ipynb #93dc1537
+def lacks(
+    score: str,          # "psnr", "ssim" or "lpips"
+    shape: Sequence[int], # (..., c, h, w)
+    protocol: Protocol,
+) -> str:
+    "Why pictures of this shape cannot have the score; empty where they can"
+    channels, height, width = shape[-3:]
+    border = 0 if score == "lpips" else protocol.border
+    left = [(protocol.centre or n) - 2 * border for n in (height, width)]
+    if min(height, width) < (protocol.centre or 1) or min(left) < 1:
+        return f"a picture of {height}x{width} is too small for the protocol: {protocol}"
+    if score == "lpips" and (channels not in (1, 3) or min(left) < 32):
+        return f"it takes 3 channels, or 1, and at least 32x32 pixels, not {channels} of {left[0]}x{left[1]}"
+    if score != "lpips" and protocol.channels == "y" and channels not in (1, 3):
+        return f"Y is made of 3 channels, or 1, and this picture has {channels}: choose channels='rgb'"
+    if score == "ssim" and min(left) < 11:
+        return f"its window is 11x11, and the protocol leaves {left[0]}x{left[1]} pixels"
+    return ""
+
 def as_measured(
     x: Tensor,          # (b, c, h, w) in [0, 1]
     protocol: Protocol,
 ) -> Tensor:            # (b, c or 1, h', w') in 0..255
     "What the protocol leaves of a batch"
     x = x.to(torch.float32 if x.device.type == "mps" else torch.float64) * 255
-    height, width = x.shape[-2:]
-    side, border = protocol.centre or 0, protocol.border
-    if min(height, width) < side or (side or min(height, width)) <= 2 * border:
-        raise ValueError(f"a picture of {height}x{width} is too small for the protocol: {protocol}")
+    if why := lacks("psnr", x.shape, protocol): raise ValueError(why)
+    side, border = protocol.centre, protocol.border
     if side:
-        top, left = (height - side) // 2, (width - side) // 2
+        top, left = ((n - side) // 2 for n in x.shape[-2:])
         x = x[..., top:top + side, left:left + side]
     if protocol.round: x = x.clamp(0, 255).round()
-    if protocol.channels == "y":
-        if x.shape[1] != 3:
-            raise ValueError(f"Y is made of 3 channels, and this picture has {x.shape[1]}: "
-                             "choose channels='rgb'")
-        x = luma(x)
+    if protocol.channels == "y": x = luma(x.expand(-1, 3, -1, -1)) # grey: three equal channels
     return x[..., border:x.shape[-2] - border, border:x.shape[-1] - border]
 
 # %% ../nbs/11_metrics.ipynb #90557f46
@@ -154,9 +167,7 @@ def similarities(
     clean: Tensor,    # Likewise
 ) -> Tensor:          # (b,)
     "SSIM of each picture of two batches as measured, with the field's window, on the CPU"
-    left = tuple(restored.shape[-2:])
-    if min(left) < 11:
-        raise ValueError(f"SSIM's window is 11x11, and the protocol leaves {left} of the picture")
+    if why := lacks("ssim", restored.shape, Protocol()): raise ValueError(f"no SSIM: {why}")
     pairs = zip(*(x.double().cpu().numpy() for x in (restored, clean)))
     values = [structural_similarity(x, y, channel_axis=0, **FIELD) for x, y in pairs]
     return torch.tensor(values, dtype=restored.dtype, device=restored.device)
@@ -175,51 +186,6 @@ def ssim(
     protocol = as_protocol(protocol)
     restored, clean = check_pair(restored, clean)
     return similarities(as_measured(restored, protocol), as_measured(clean, protocol))
-
-# %% ../nbs/11_metrics.ipynb #8d664483
-BACKBONES = {"alex": "AlexNet", "squeeze": "SqueezeNet1_1", "vgg": "VGG16"}
-Backbone = Literal["alex", "squeeze", "vgg"]
-
-def fetch(url: str, path: Path) -> None:
-    "Fetch a file whose name ends in the beginning of its hash, and check that"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.rsplit("-", 1)[1], progress=False)
-
-# %% ../nbs/11_metrics.ipynb #eeaeec19
-def backbone_path(
-    net: Backbone,
-    download: bool = False, # Fetch the weights if they are not there
-) -> Path:                  # By torchvision's file name, in the folder of torch.hub
-    "Where the weights of an LPIPS backbone are, or belong"
-    from torchvision.models import get_weight
-    one_of("LPIPS network", net, BACKBONES)
-    url = get_weight(f"{BACKBONES[net]}_Weights.IMAGENET1K_V1").url
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
-    if download and not path.exists(): fetch(url, path)
-    return path
-
-# %% ../nbs/11_metrics.ipynb #a710862e
-def warn_missing(path: Path, stacklevel: int = 3) -> None:
-    "The one warning where weights are not on this machine"
-    warnings.warn(f"LPIPS is NaN: {path.name} is not in {path.parent}. Fetch it once, with a network: "
-                  f"download=True; or let TORCH_HOME name a folder that has hub/checkpoints/{path.name}",
-                  stacklevel=stacklevel)
-
-@functools.lru_cache(maxsize=4)
-def lpips_network(net: Backbone, path: Path, device: torch.device) -> torch.nn.Module:
-    "The package's network with the backbone's features, quietly"
-    import lpips
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")
-        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-        wanted = network.net.state_dict() # slice1.0.weight is features.0.weight, and so on
-        network.net.load_state_dict({name: weights["features." + name.split(".", 1)[1]] for name in wanted})
-    except Exception as e:
-        raise OSError(f"{path} does not hold the weights of {BACKBONES[net]} ({type(e).__name__}): "
-                      "remove it and fetch it again") from e
-    return network.requires_grad_(False).to(device)
 
 # %% ../nbs/11_metrics.ipynb #88ffe513
 @torch.no_grad()
@@ -246,9 +212,7 @@ def lpips_distance(
     says how to get them. A ValueError for pictures below 32x32, an OSError for a damaged file of weights.
     """
     restored, clean = check_pair(restored, clean)
-    found = tuple(restored.shape[1:])
-    if found[0] not in (1, 3) or min(found[1:]) < 32:
-        raise ValueError(f"LPIPS takes 3 channels, or 1, and at least 32x32 pixels: got {found}")
+    if why := lacks("lpips", restored.shape, Protocol()): raise ValueError(f"no LPIPS: {why}")
     path = backbone_path(net, download)
     if path.exists(): return perceived(lpips_network(net, path, restored.device), restored, clean)
     warn_missing(path)
@@ -261,7 +225,6 @@ def device_name(device: torch.device | str) -> str:
     if device.type == "cuda": return torch.cuda.get_device_name(device)
     return f"{os.cpu_count()}-core CPU" if device.type == "cpu" else device.type
 
-# %% ../nbs/11_metrics.ipynb #5b641c63
 def one_by_one(x: Tensor | Sequence[Tensor], side: Side) -> list[Tensor]:
     "A batch, or a list of pictures, as a list of (c, h, w)"
     pictures: list[Any] = list(x) if isinstance(x, (Tensor, list, tuple)) else [x]
@@ -273,18 +236,11 @@ def one_by_one(x: Tensor | Sequence[Tensor], side: Side) -> list[Tensor]:
                          f"number {i} is {found}")
     return pictures
 
-# %% ../nbs/11_metrics.ipynb #3c4f7571
 def by_size(pictures: list[Tensor], most: int = 16) -> list[list[int]]:
     "Indices of pictures of one shape on one device, at most so many together"
     groups = {}
     for i, x in enumerate(pictures): groups.setdefault((x.shape, x.device), []).append(i)
     return [group[k:k + most] for group in groups.values() for k in range(0, len(group), most)]
-
-def lpips_here(download: bool = False) -> bool:
-    "Whether LPIPS can be had; a warning if not"
-    path = backbone_path("alex", download)
-    if not path.exists(): warn_missing(path, stacklevel=4)
-    return path.exists()
 
 # %% ../nbs/11_metrics.ipynb #444f4f65
 SCORES = ["psnr", "ssim", "lpips"]
@@ -294,14 +250,67 @@ def scores_of(
     clean: Tensor,      # Likewise
     protocol: Protocol,
     lpips: bool,        # LPIPS too
-) -> dict[str, list[float]]:
-    "All scores of pictures of one size; LPIPS is always in RGB, always with the border"
-    pair = [as_measured(x, protocol) for x in (restored, clean)]
-    found = {"psnr": decibels(*pair).tolist(), "ssim": similarities(*pair).tolist()}
-    if not lpips: return found
-    seen = replace(protocol, channels="rgb", border=0)
-    x, y = (as_measured(x, seen) / 255 for x in (restored, clean))
-    return {**found, "lpips": lpips_distance(x, y).tolist()}
+) -> tuple[dict[str, list[float]], str]:
+    "The scores that pictures of one size can have, a note on the others; LPIPS is in RGB, with the border"
+    found, why = {}, {name: lacks(name, restored.shape, protocol) for name in SCORES[:2 + lpips]}
+    if not why["psnr"]:
+        pair = [as_measured(x, protocol) for x in (restored, clean)]
+        found["psnr"] = decibels(*pair).tolist()
+        if not why["ssim"]: found["ssim"] = similarities(*pair).tolist()
+    if lpips and not why["lpips"]:
+        seen = replace(protocol, channels="rgb", border=0)
+        found["lpips"] = lpips_distance(*(as_measured(x, seen) / 255 for x in (restored, clean))).tolist()
+    return found, in_groups({name.upper(): reason for name, reason in why.items()}, "no {}: {}")
+
+# %% ../nbs/11_metrics.ipynb #c16cb857
+def in_groups(reasons: dict[str, str], how: str) -> str:
+    "Names by what is said of them: `no PSNR, SSIM: too small; no LPIPS: ...`"
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items(): groups.setdefault(reason, []).append(name)
+    return "; ".join(how.format(", ".join(names), why) for why, names in groups.items() if why)
+
+def scored(
+    pairs: list[tuple[Tensor, Tensor]], # Of `check_pair`, one picture each
+    protocol: Protocol,
+    lpips: bool,
+) -> tuple[pd.DataFrame, list[str]]:
+    "A row of scores for each pair, and a note on those that it cannot have"
+    frame = pd.DataFrame(float("nan"), index=range(len(pairs)), columns=SCORES)
+    notes = [""] * len(pairs)
+    for part in by_size([restored for restored, _ in pairs]):
+        x, y = (torch.cat(side) for side in zip(*(pairs[i] for i in part)))
+        found, note = scores_of(x, y, protocol, lpips)
+        for name, values in found.items(): frame.loc[part, name] = values
+        for i in part: notes[i] = note
+    return frame, notes
+
+# %% ../nbs/11_metrics.ipynb #9827c68e
+def means(frame: pd.DataFrame) -> pd.Series:
+    "The mean of each column's finite numbers; infinity where there are none but perfect ones, or NaN"
+    finite = frame.replace(float("inf"), float("nan")).mean()
+    return finite.where(finite.notna(), frame.max())
+
+def left_out(frame: pd.DataFrame) -> str:
+    "What the means of these columns leave out, in words"
+    n, reasons = len(frame), {}
+    for name, column in frame.items():
+        perfect, lacking = int(np.isinf(column).sum()), int(column.isna().sum())
+        told = [f"leaves out {lacking} of {n} pictures (none to be had)"] * (0 < lacking < n)
+        told += [f"leaves out {perfect} of {n} pictures (perfect, so infinite)"] * (0 < perfect < n - lacking)
+        told += ["is missing, as no picture has one"] * (lacking == n)
+        *words, key = str(name).split()
+        reasons[" ".join([*words, key.upper()])] = " and ".join(told)
+    return in_groups(reasons, "the mean {} {}")
+
+# %% ../nbs/11_metrics.ipynb #6d7f8b27
+def perfect_in(frame: pd.DataFrame) -> dict[str, int]:
+    "How many infinite numbers each column has, if any"
+    return {str(name): int(n) for name, n in np.isinf(frame).sum().items() if n}
+
+def warn_left_out(names: list[str], notes: list[str], frame: pd.DataFrame, stacklevel: int = 3) -> None:
+    "One warning about all that the means of a table leave out, with an example"
+    told = listed((f"{name}: {note}" for name, note in zip(names, notes) if note), 1)
+    if text := left_out(frame): warnings.warn(f"{text}; {told}" if told else text, stacklevel=stacklevel)
 
 # %% ../nbs/11_metrics.ipynb #2a41f7f6
 def score(
@@ -316,8 +325,9 @@ def score(
     """A row a picture, and their mean.
 
     Of (b, c, h, w), or lists of (c, h, w), in [0, 1]. PSNR in dB and SSIM by the protocol, LPIPS on RGB with
-    the border (NaN and one warning without its weights). The table's `attrs` hold protocol, device and
-    n_images. A ValueError names a picture that cannot be scored.
+    the border (NaN and one warning without its weights). What a picture is too small for is NaN; means are
+    over finite numbers; a warning tells of both. The table's `attrs` hold protocol, device and n_images, and
+    perfect and notes where there are some. A ValueError names a picture that cannot be scored.
     """
     protocol = as_protocol(protocol)
     restored, clean = one_by_one(restored, "restored"), one_by_one(clean, "clean")
@@ -327,19 +337,17 @@ def score(
                          f"got {len(restored)} restored, {len(clean)} clean, {len(names)} names")
     pairs = [check_pair(x[None], y[None], what=name) for name, x, y in zip(names, restored, clean)]
     lpips = lpips and lpips_here(download)
-    frame = pd.DataFrame(float("nan"), index=range(len(names)), columns=SCORES)
-    for part in by_size(restored):
-        x, y = (torch.cat(side) for side in zip(*(pairs[i] for i in part)))
-        for name, values in scores_of(x, y, protocol, lpips).items(): frame.loc[part, name] = values
-    frame.loc[len(frame)] = frame.mean()
+    frame, notes = scored(pairs, protocol, lpips)
+    asked: Any = frame[SCORES[:2 + lpips]]
+    warn_left_out(names, notes, asked)
+    attrs = {"protocol": str(protocol), "device": device_name(restored[0].device), "n_images": len(names)}
+    frame.loc[len(frame)] = means(frame)
     frame.insert(0, "name", [*names, "mean"])
-    device = device_name(restored[0].device)
-    frame.attrs = {"protocol": str(protocol), "device": device, "n_images": len(names)}
+    told = {"perfect": perfect_in(asked), "notes": notes if any(notes) else None}
+    frame.attrs.update(attrs | {key: value for key, value in told.items() if value})
     return frame
 
 # %% ../nbs/11_metrics.ipynb #9f5fda44
-INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
-
 class Bytes(torch.utils.data.Dataset):
     "Pictures as uint8 RGB, the way torch-fidelity takes them"
     def __init__(self, pictures: list[Tensor]): self.pictures = pictures
@@ -347,17 +355,6 @@ class Bytes(torch.utils.data.Dataset):
     def __getitem__(self, i: int) -> Tensor:
         x = self.pictures[i].detach().float().cpu().clamp(0, 1)
         return (255 * x).round().to(torch.uint8).expand(3, -1, -1)
-
-def inception_path(weights: Path | str | None, download: bool) -> Path:
-    "Where Inception's weights are, read once as tensors only"
-    path = Path(weights or Path(torch.hub.get_dir(), "checkpoints", INCEPTION))
-    if not path.exists() and download and not weights:
-        fetch(importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").URL_INCEPTION_V3, path)
-    if not path.exists():
-        raise FileNotFoundError(f"FID needs Inception's weights, and {path} is not there: "
-                                "fetch them once, with a network, by download=True")
-    torch.load(path, map_location="cpu", weights_only=True)
-    return path
 
 def check_set(pictures: list[Tensor], side: Side) -> None:
     "A ValueError unless these are at least two pictures that FID takes"

@@ -6,14 +6,18 @@
 __all__ = ['record', 'score_table', 'score_commands', 'published']
 
 # %% ../nbs/11a_results.ipynb #5fbfa1cf
+import csv
 import datetime
+import io
 import math
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -47,12 +51,20 @@ def this_commit() -> str:
     return f"{git('rev-parse', '--short', 'HEAD')}{'+' if changed else ''}"
 
 # %% ../nbs/11a_results.ipynb #6e35067f
-def made_by(scores: pd.DataFrame) -> dict[str, Any]:
+def made_by(scores: pd.DataFrame, given: str = "") -> dict[str, Any]:
     "What the table of `score` or `evaluate` says of itself: protocol, device, number of images, seed"
     if "protocol" not in scores.attrs or scores.empty or scores["name"].iloc[-1] != "mean":
         raise ValueError("a row is made of the table that `score` or `evaluate` returns, as it came: with "
                          "its mean in the last row, and its protocol in `attrs`")
-    return {"n_images": len(scores) - 1, **{str(key): value for key, value in scores.attrs.items()}}
+    says = {"n_images": len(scores) - 1, **scores.attrs}
+    says["protocol"] += some_only(scores.iloc[:-1], given, says["n_images"])
+    return {str(key): value for key, value in says.items() if key in RUN_COLUMNS}
+
+def some_only(pictures: pd.DataFrame, given: str, n: int) -> str:
+    "Of which scores the mean is not over all n pictures, since some have none or are perfect"
+    found = {key: pictures[given + key].astype(float) for key in SCORES if given + key in pictures}
+    counts = {key: int(np.isfinite(values).sum()) for key, values in found.items()}
+    return "".join(f", {key.upper()} of {count} of {n}" for key, count in counts.items() if 0 < count < n)
 
 def as_row(scores: pd.DataFrame | dict[str, Any]) -> dict[str, Any]:
     "`score`'s table as one row, a dictionary as it is"
@@ -68,12 +80,76 @@ def check_run(row: dict[str, Any]) -> dict[str, Any]:
     if missing: raise ValueError(f"a run without its {', '.join(missing)} is not recorded")
     return {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
 
-def written(path: Path) -> str:
-    "The text of a table of runs, its head where there is no file; a ValueError if it has other columns"
-    header = ",".join(RUN_COLUMNS)
-    text = path.read_text(encoding="utf-8") if path.exists() else header
-    if text.split("\n", 1)[0] != header: raise ValueError(f"{path} has other columns than a run: {header}")
-    return text.rstrip("\n") + "\n"
+
+# %% ../nbs/11a_results.ipynb #377683aa
+def check_table(path: str | Path) -> str:
+    """The text of a table of runs to append to; its head where there is no file yet, or an empty one.
+
+    A ValueError says what is wrong with the file, and in which line; an OSError that it cannot be written.
+    """
+    path, header = Path(path), ",".join(RUN_COLUMNS)
+    check_writable(path.resolve())
+    try: text = path.read_bytes().decode() if path.exists() else ""
+    except UnicodeDecodeError as e: raise ValueError(f"{path} is no text in UTF-8: {e}") from e
+    if not text.strip("\ufeff \t\r\n"): text = header
+    check_head(path, text)
+    if not text.endswith("\n"): text += line_end(text)
+    rows_of(path, text)
+    return text
+
+# %% ../nbs/11a_results.ipynb #4267e1f6
+COUNTS = ["n_images", "steps", "seed"]
+NUMBERS = [*COUNTS, "seconds", *SCORES, "fid"]
+
+def line_end(text: str) -> str:
+    "How the lines of a text end: as Windows has it, or as all others"
+    return "\r\n" if "\r\n" in text else "\n"
+
+def check_head(path: Path, text: str) -> None:
+    "A ValueError unless a text begins with the columns of a run"
+    head, header = text.removeprefix("\ufeff").splitlines()[0], ",".join(RUN_COLUMNS)
+    if head.replace('"', "") == header: return
+    marks = {"semicolons": ";", "tabs": "\t"}
+    found = [name for name, mark in marks.items() if head.replace(mark, ",") == header]
+    if found:
+        raise ValueError(f"{path} has {found[0]} where a table of runs has commas: save it with commas, "
+                         "and with points in its numbers")
+    raise ValueError(f"{path} has other columns than a run: {header}")
+
+def rows_of(path: Path, text: str) -> list[list[str]]:
+    "The fields of each row of a table of runs; a ValueError names the first line that is none"
+    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    rows: list[list[str]] = []
+    try:
+        for fields in lines:
+            if why := fields and rows and wrong_with(fields): raise ValueError(why)
+            if fields: rows.append(fields)
+    except (csv.Error, ValueError) as e:
+        raise ValueError(f"{path}, line {lines.line_num}: {e}. Mend or remove the line: nothing is written "
+                         "to a table that cannot be read") from e
+    return rows[1:]
+
+# %% ../nbs/11a_results.ipynb #16d1ab3f
+def wrong_with(fields: list[str]) -> str:
+    "What is wrong with the fields of a line; empty where nothing is"
+    if len(fields) != len(RUN_COLUMNS):
+        return f"{len(fields)} fields where a run has {len(RUN_COLUMNS)}, as of a line that was torn off"
+    row = dict(zip(RUN_COLUMNS, fields))
+    for name in NUMBERS:
+        try: float(row[name] or 0)
+        except ValueError: return f"{name} is no number: {row[name]!r} (decimals have a point)"
+    return ""
+
+def check_writable(path: Path) -> None:
+    "An OSError unless a file can be written there, in a folder that is there or can be made"
+    if path.exists() and not path.is_file():
+        raise IsADirectoryError(f"{path} is no file: name one, such as {path / 'runs.csv'}")
+    folder = next((place for place in path.parents if place.exists()), path.parent)
+    if not folder.is_dir(): raise NotADirectoryError(f"{path} cannot be written: {folder} is no folder")
+    try:
+        with tempfile.TemporaryFile(dir=folder): pass
+        if path.exists(): open(path, "rb+").close()
+    except OSError as e: raise type(e)(f"{path} cannot be written: {e.strerror or e}") from e
 
 # %% ../nbs/11a_results.ipynb #1b3ed966
 def record(
@@ -84,18 +160,18 @@ def record(
     """Append rows to a table of runs, in one move.
 
     Adds the date and the commit, and rounds numbers to 4 decimals. Returns the rows with the columns of
-    `RUN_COLUMNS`. A ValueError names a column that is unknown or missing, or a file that is no table of runs;
-    the file is then as it was.
+    `RUN_COLUMNS`. A ValueError names a column that is unknown or missing, or a file that is no table of runs
+    and where; an OSError one that cannot be written. The file is then as it was.
     """
-    path, seen = Path(path), {"date": datetime.date.today().isoformat(), "commit": this_commit()}
+    text, seen = check_table(path), {"date": datetime.date.today().isoformat(), "commit": this_commit()}
     tables = scores if isinstance(scores, (list, tuple)) else [scores]
     rows = [check_run({**seen, **as_row(table), **about}) for table in tables]
     frame = pd.DataFrame(rows, columns=RUN_COLUMNS)
-    counts = ["n_images", "steps", "seed"]
-    frame[counts] = frame[counts].convert_dtypes() # whole numbers stay whole beside a row that has none
-    text = written(path) + frame.to_csv(index=False, header=False, lineterminator="\n")
+    frame[COUNTS] = frame[COUNTS].convert_dtypes() # whole numbers stay whole beside a row that has none
+    text += frame.to_csv(index=False, header=False, lineterminator=line_end(text))
+    path = Path(path).resolve() # of a link the file itself
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft: draft.write_text(text, encoding="utf-8", newline="\n")
+    with replacing(path) as draft: draft.write_bytes(text.encode(errors="backslashreplace"))
     return frame
 
 # %% ../nbs/11a_results.ipynb #7ae6f412
@@ -158,7 +234,7 @@ def row_of(
 def input_row(scores: pd.DataFrame, task: str, test_set: str) -> dict[str, Any]:
     "The same of the degraded pictures: what is to be beaten"
     given = {key: scores.iloc[-1][f"input {key}"] for key in SCORES}
-    return {"task": task, "test_set": test_set, "method": "input", **given, **made_by(scores)}
+    return {"task": task, "test_set": test_set, "method": "input", **given, **made_by(scores, "input ")}
 
 # %% ../nbs/11a_results.ipynb #12476f0a
 def keep_rows(
@@ -170,12 +246,12 @@ def keep_rows(
 
     An input is known if task, test set, protocol and seed are (none is seed 0). Errors are those of `record`.
     """
-    path = Path(path)
-    written(path) # a ValueError for a file that is no table of runs
-    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=RUN_COLUMNS)
-    same = (known["method"] == "input") & (known["seed"].fillna(0) == given.get("seed", 0))
-    for column in ("test_set", "protocol", "task"): same &= known[column] == given[column]
-    record(path, [restored] if same.any() else [given, restored])
+    def of_input(row):
+        words = [str(row[name]) for name in ("method", "test_set", "protocol", "task")]
+        return [*words, float(row.get("seed") or 0)]
+    rows = [dict(zip(RUN_COLUMNS, fields)) for fields in rows_of(Path(path), check_table(path))]
+    known = of_input(given) in map(of_input, rows)
+    record(path, [restored] if known else [given, restored])
 
 # %% ../nbs/11a_results.ipynb #36a7d502
 def usual(

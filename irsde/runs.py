@@ -7,8 +7,10 @@ __all__ = ['read_config', 'rebuild', 'train']
 
 # %% ../nbs/14a_runs.ipynb #e3c341cb
 import contextlib
-import csv
+import errno
 import json
+import math
+import re
 import shlex
 import shutil
 import signal
@@ -16,107 +18,48 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
 import torch
 from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from . import __version__, checkpoint
 from .checkpoint import differences
 from .checks import one_of
-from .images import replacing, write_image
+from .images import make_folder, replacing, write_image
 from .results import this_commit
-from .training import Settings, Training, check_split, make_accelerator, optimise, start_trackers, track
+from .states import Log, forget, go_back, states, steps_done, write_state
+from irsde.training import (
+    Settings,
+    Training,
+    check_split,
+    make_accelerator,
+    optimise,
+    replanned,
+    start_trackers,
+    track,
+)
 
 if TYPE_CHECKING:
     from .sde import IRSDE
 
 # %% ../nbs/14a_runs.ipynb #aa5da0d7
 Loss = Callable[..., Tensor]
-STATE = 1 # Version of the files
-
-def write_state(path: Path, state: dict[str, Any]) -> None:
-    "Tensors and numbers in a file, whole or not at all"
-    with replacing(path) as part: torch.save(dict(format=STATE, **state), part)
-
-def read_state(path: Path) -> dict[str, Any]:
-    "What `write_state` wrote; a ValueError if it is none, or damaged"
-    try: state = torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, PermissionError): raise
-    except Exception as e:
-        raise ValueError(f"{path} is no training state, or a damaged one: {e}".split("\n")[0]) from e
-    if not isinstance(state, dict) or state.get("format") != STATE:
-        raise ValueError(f"{path} is no training state that irsde {__version__} can read")
-    return state
-
-def states(run: Path | str) -> list[Path]:
-    "The states of a run, the newest first"
-    return sorted(Path(run, "states").glob("step-*.pt"), reverse=True)
 
 def save_run(run: Path | str, training: Training, sde, about: dict[str, Any]) -> Path:
-    "Write the state and the model, whose path this is; forget the oldest states, and what a killed run left"
-    folder = Path(run, "states")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_state(folder / f"step-{training.step:08d}.pt", training.state_dict())
-    fragments = [*folder.glob(".*.pt"), *Path(run).glob(".*.safetensors")]
-    for old in [*states(run)[training.settings.keep:], *fragments]: old.unlink(missing_ok=True)
-    return checkpoint.save(Path(run, "model.safetensors"), training.ema, sde, **about, step=training.step)
-
-def go_back(run: Path | str, training: Training) -> None:
-    "Bring a training to the newest state that can be read; where there is none yet, it stays at step 0"
-    errors = []
-    for path in states(run):
-        try: return training.load_state_dict(read_state(path))
-        except (ValueError, OSError, RuntimeError, KeyError) as e: errors.append(str(e))
-        warnings.warn(f"{errors[-1]}; trying the one before", stacklevel=2)
-    if errors: raise ValueError(f"none of the states in {run} can be read: {errors[0]}")
-
-# %% ../nbs/14a_runs.ipynb #32284400
-class Log:
-    "Rows of numbers in a CSV, complete up to the last row at any time"
-    def __init__(self,
-        path: Path | str, # The file, made if it is not there
-        after: int = 0,   # Rows beyond this step are dropped
-    ):
-        self.path = Path(path)
-        lines = list(csv.reader(self.path.read_text().splitlines())) if self.path.exists() else []
-        self.columns = lines[0] if lines else []
-        untorn = (dict(zip(self.columns, line)) for line in lines[1:] if len(line) == len(self.columns))
-        self.rows: list[dict[str, Any]] = [row for row in untorn if int(row["step"]) <= after]
-        self.dirty = True # The file is not what the rows are
-
-    def add(self, **row: Any) -> None:
-        "Append a row; where that fails (a full disk), wait, and try again with the next"
-        new = [name for name in row if name not in self.columns]
-        self.columns += new
-        self.rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        try: self.write_all() if new or self.dirty else self.append()
-        except OSError as e:
-            self.dirty = True
-            warnings.warn(f"{self.path} was not written ({e}): trying again with the next row", stacklevel=2)
-
-    def append(self) -> None:
-        "The last row, at the end of the file"
-        self.dirty = True
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, self.columns).writerow(self.rows[-1])
-        self.dirty = False
-
-    def write_all(self) -> None:
-        "All rows, in place of the file"
-        with replacing(self.path) as part, open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        self.dirty = False
+    "Write the state and the model, whose path this is, both or none; forget what is no longer needed"
+    folder, model = make_folder(Path(run, "states")), Path(run, "model.safetensors")
+    with replacing(model) as draft, replacing(folder / f"step-{training.step:08d}.pt") as state:
+        write_state(state, training.state_dict())
+        checkpoint.save(draft, training.ema, sde, **about, step=training.step)
+    forget(run, training.step, training.settings.keep)
+    return model
 
 # %% ../nbs/14a_runs.ipynb #bbfd5c09
 FREE = ("accumulate", "precision", "compile", "patience", "log_every", "validate_every", "save_every", "keep")
@@ -140,7 +83,7 @@ def configure(model, sde, loss, settings: Settings, about: dict[str, Any], accel
     try: return json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError) as e: raise ValueError(f"about is kept as JSON, not {about!r}: {e}") from e
 
-def claim(run: Path, config: dict[str, Any], resume: bool) -> dict[str, Any]:
+def claim(run: Path, config: dict[str, Any], resume: bool, may_change: Collection[str]) -> dict[str, Any]:
     "The configuration to write; a ValueError if the folder is not for this run"
     if not (run / "config.json").exists():
         if run.is_dir() and any(run.iterdir()):
@@ -148,25 +91,57 @@ def claim(run: Path, config: dict[str, Any], resume: bool) -> dict[str, Any]:
         if resume: raise FileNotFoundError(f"there is no run in {run} to go on with")
         return config
     old = read_config(run)
-    if other := differences(old, held(old, config)):
-        raise ValueError(f"{run} holds another run: its {'; '.join(other)}")
-    if not resume:
-        raise ValueError(f"{run} holds this run already: go on by resume=True, or choose a new folder")
+    if other := others(old, config, may_change if resume else ()):
+        way = "a run goes on as it began" if resume else "resume=True goes on with the one that is there"
+        raise ValueError(f"{run} holds another run: its {'; '.join(other)}; {way}, or choose a new folder")
+    if not resume: raise ValueError(f"{run} holds this run already, {ways_on(run, old)}")
     return {**config, "made": old["made"] + config["made"]}
 
-def held(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    "The part of a new configuration that must be as it was"
-    free, now = [*FREE], new["settings"]
-    if old["settings"]["schedule"] == now["schedule"] == "constant": free.append("iterations")
-    return {**{part: new[part] for part in ("model", "loss", "about")},
-            "settings": {name: value for name, value in now.items() if name not in free}}
+def others(old: dict[str, Any], new: dict[str, Any], may_change: Collection[str]) -> list[str]:
+    "What is not as it was in a new configuration, and has to be: each value once"
+    now, free = new["settings"], {*FREE, "iterations"}
+    if now["iterations"] != old["settings"]["iterations"]: free.add("milestones") # later ones
+    wanted = {**{part: new[part] for part in ("model", "loss")},
+              "settings": {name: value for name, value in now.items() if name not in free},
+              "about": {name: value for name, value in new["about"].items() if name not in may_change}}
+    found: dict[str, str] = {}
+    for text in differences(old, wanted):
+        text = re.sub(r"^(settings|about recipe|about) ", "", text)
+        found.setdefault(text.split(" is ")[0], text)
+    found.pop("iterations", None) # as in a recipe
+    return [*found.values()]
 
-def write_config(run: Path, config: dict[str, Any]) -> None:
-    "The folder, with its config.json; an OSError if it cannot be written to"
+def ways_on(run: Path, config: dict[str, Any]) -> str:
+    "How far a run has come, and how to go on"
+    done, planned = steps_done(run), config["settings"]["iterations"]
+    if done < planned: return f"{done} of {planned} steps done: resume=True goes on, or choose a new folder"
+    return (f"finished after {done} steps: iterations=MORE with resume=True trains it longer; "
+            f"init={run / 'model.safetensors'}, in a new folder, begins another run with its weights")
+
+def go_on(run: Path, training: Training, main: bool) -> bool:
+    "Bring a training to its newest state; whether nothing is left to do. A word about that or a new length"
+    go_back(run, training)
+    config, done, s = read_config(run), training.step, training.settings
+    if done > s.iterations:
+        raise ValueError(f"{run} has done {done} steps, so iterations={s.iterations} is too few: "
+                         "a run goes on, and not back")
+    over, told = done == s.iterations, replanned(Settings.of(config["settings"]), s, done)
+    if over: told = f"{run} is {ways_on(run, config)}"
+    if told and main: warnings.warn(told, stacklevel=3)
+    return over and done == config["settings"]["iterations"]
+
+def write_config(run: Path, config: dict[str, Any], files: Mapping[str, str]) -> None:
+    "The folder, with its config.json and other small files; an OSError if it cannot be written to"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with replacing(run / "config.json") as part: part.write_bytes(json.dumps(config, indent=1).encode())
-    except OSError as e: raise OSError(f"{run} cannot be written to ({e}): choose another folder") from e
+        with contextlib.ExitStack() as together:
+            for name, text in {**files, "config.json": json.dumps(config, indent=1)}.items():
+                part = together.enter_context(replacing(run / name))
+                part.write_bytes(text.encode("utf-8", "surrogateescape"))
+    except OSError as e:
+        full = e.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1))
+        way = "make room" if full else "choose another folder"
+        raise OSError(f"{run} cannot be written to ({e}): {way}") from e
 
 # %% ../nbs/14a_runs.ipynb #845d819f
 def read_config(
@@ -213,47 +188,10 @@ def stop_all(accelerator, signals: list[str], step: int) -> bool:
     asked = torch.tensor(float(bool(signals)), device=accelerator.device)
     return bool(accelerator.reduce(asked, "sum"))
 
-# %% ../nbs/14a_runs.ipynb #973c937d
-def middle(image: Tensor, size: int) -> Tensor:
-    "At most `size` x `size` pixels around the centre of a picture"
-    h, w = (min(side, size) for side in image.shape[-2:])
-    top, left = ((whole - part) // 2 for whole, part in zip(image.shape[-2:], (h, w)))
-    return image[..., top:top + h, left:left + w]
-
-def one_below_the_other(rows: list[Tensor]) -> Tensor:
-    "Pictures (c, h, w) of any width as one, white where a narrow one ends"
-    width = max(row.shape[-1] for row in rows)
-    return torch.cat([F.pad(row, (0, width - row.shape[-1]), value=1.0) for row in rows], 1)
-
-# %% ../nbs/14a_runs.ipynb #1a2c0c87
-def validator(
-    pairs: Iterable[tuple[Tensor, Tensor]],       # Held-out x0, mu: (c, h, w) each, values in [0, 1]
-    restore: Callable[[nn.Module, Tensor], Tensor], # restore(model, mu) -> picture, each (1, c, h, w)
-    measures: Mapping[str, Callable],             # Name -> f(restored, clean) -> number, of (1, c, h, w)
-    *,
-    size: int = 256,               # Side of the square in the middle that is looked at
-    most: int = 4,                 # Pictures in the strip: degraded, restored, clean
-    progress: bool | None = None,  # A progress bar on stderr; None: if that is a terminal
-) -> Callable[[nn.Module], dict[str, Any]]: # validation(model) -> numbers by name, and a "strip" (c, h, w)
-    """A validation for `train`: held-out pictures restored, measured, and laid side by side.
-
-    One picture at a time, and of each no more than `size` x `size` pixels, so its memory does not
-    grow with the pictures. The numbers are means over them."""
-    pairs = [(middle(x0, size), middle(mu, size)) for x0, mu in pairs]
-    def validate(model):
-        device = next(model.parameters()).device
-        scores, rows = [], []
-        hidden = None if progress is None else not progress
-        for pair in tqdm(pairs, "validation", unit=" pictures", leave=False, disable=hidden):
-            x0, mu = (picture[None].to(device) for picture in pair)
-            restored = restore(model, mu)
-            scores.append([float(measure(restored, x0)) for measure in measures.values()])
-            if len(rows) < most: rows.append(torch.cat([mu, restored, x0], 3)[0].clamp(0, 1).cpu())
-        means = np.mean(scores, 0).tolist()
-        return {**dict(zip(measures, means)), "strip": one_below_the_other(rows)}
-    return validate
-
 # %% ../nbs/14a_runs.ipynb #12f9f5fd
+class NotSaved(OSError):
+    "The last step could not be saved"
+
 class Keeper:
     "What stands around the loop: log, progress, validation, checkpoints. Only the first process writes"
     def __init__(self, run: Path, training: Training, sde, about: dict, validation, accelerator, progress):
@@ -263,8 +201,8 @@ class Keeper:
         self.validation, self.accelerator = validation, accelerator
         self.main = accelerator.is_main_process
         self.saved = training.step if states(run) else -1 # The last step that is on the disk
-        self.failed = 0      # Savings that failed since
         self.numbers = {}    # What the last validation found
+        self.tracked = bool(accelerator.log_with)
         if not self.main: return
         self.log = Log(run / "log.csv", training.step)
         before = float(self.log.rows[-1]["seconds"]) if self.log.rows else 0
@@ -273,7 +211,7 @@ class Keeper:
         self.bar = tqdm(total=s.iterations, initial=training.step, unit=" steps",
                         disable=None if progress is None else not progress)
 
-    def row(self, lr: float | None = None, norm: float | None = None, **numbers: float) -> None:
+    def row(self, lr: float | None = None, norm: float | None = None, **numbers: float | None) -> None:
         "A row for the log, the trackers and the bar; the losses are counted anew"
         total, n = self.training.recent
         self.training.recent = [0, 0]
@@ -281,34 +219,53 @@ class Keeper:
                    skipped=self.training.skipped, seconds=time.perf_counter() - self.start, **numbers)
         self.log.add(**row)
         known = {name: value for name, value in row.items() if value is not None and name != "step"}
-        self.accelerator.log(known, step=self.training.step)
+        self.tell(self.accelerator.log, known, step=self.training.step)
         shown = {name: known[name] for name in ("loss", "skipped") if known.get(name)} | self.numbers
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
 
-    def validate(self) -> dict[str, float]:
+    def tell(self, what: Callable, *args: Any, **how: Any) -> None:
+        "Something for the trackers; after the first failure (a full disk, no network) they hear no more"
+        if not self.tracked: return
+        try: what(*args, **how)
+        except Exception as e:
+            self.tracked = False
+            warnings.warn(f"the tracker has stopped ({e}): training and log.csv go on", stacklevel=2)
+
+    def validate(self) -> dict[str, float | None]:
         "The validation's numbers, for the log; its pictures go into files and to the trackers"
         with torch.no_grad(): found = self.validation(self.training.ema)
         pictures = {name: x for name, x in found.items() if isinstance(x, Tensor) and x.ndim == 3}
         for name, picture in pictures.items():
             path = self.run / f"{name}s" / f"{self.training.step:08d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_image(path, picture.clamp(0, 1))
-            track(self.accelerator, name, picture, self.training.step)
-        self.numbers = {f"val_{name}": float(x) for name, x in found.items() if name not in pictures}
-        return self.numbers
+            try: write_image(make_folder(path.parent) / path.name, picture.clamp(0, 1))
+            except (OSError, ValueError) as e:
+                warnings.warn(f"{path} was not written ({e}): training goes on", stacklevel=2)
+            self.tell(track, self.accelerator, name, picture, self.training.step)
+        numbers = {f"val_{name}": float(x) for name, x in found.items() if name not in pictures}
+        self.numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        return {name: self.numbers.get(name) for name in numbers}
 
     def save(self, last: bool = False) -> None:
         "Save unless this step is saved; a full disk is no reason to stop before the end"
-        step, every = self.training.step, self.training.settings.save_every
+        step, s = self.training.step, self.training.settings
         if step == self.saved: return
         try: save_run(self.run, self.training, self.sde, self.about)
         except OSError as e:
-            self.failed += 1
-            before = f"the state of step {self.saved} is whole" if self.saved > -1 else "there is none before"
-            message = f"step {step} could not be saved in {self.run} ({e}); {before}"
-            if last or self.failed > 3: raise OSError(f"{message}: make room, go on with resume=True") from e
-            warnings.warn(f"{message}: training goes on and saves again in {every} steps", stacklevel=2)
-        else: self.saved, self.failed = step, 0
+            before = f"the state of step {self.saved} is whole" if self.saved > -1 else "none was saved yet"
+            said = f"step {step} could not be saved ({e.strerror or e}); {before}"
+            if last: said += self.saved_alone()
+            if last: raise NotSaved(f"{said}: make room in {self.run}, and resume=True goes on from "
+                                    f"step {max(self.saved, 0)}") from e
+            soon = min(s.save_every - step % s.save_every, s.iterations - step)
+            warnings.warn(f"{said}: training goes on and saves again in {soon} steps", stacklevel=2)
+        else: self.saved = step
+
+    def saved_alone(self) -> str:
+        "Of a finished training whose state found no room: the model, which is smaller; and what to say of it"
+        path = self.run / f"model-{self.training.step}.safetensors" # beside that of the last whole state
+        try: checkpoint.save(path, self.training.ema, self.sde, **self.about, step=self.training.step)
+        except OSError: return ""
+        return f", but the model of step {self.training.step} is whole in {path}"
 
     def after(self, step) -> None:
         "What is due after a step, whose record is a `Step`"
@@ -322,18 +279,34 @@ class Keeper:
         if numbers or last or step.step % s.log_every == 0: self.row(step.lr, step.norm, **numbers)
         if last or step.step % s.save_every == 0: self.save(last)
 
-    def rescue(self, fresh: bool) -> None:
+    def settle(self) -> None:
+        "Where a kill came between the two renames of a save: make the model's file that of the state"
+        path = self.run / "model.safetensors"
+        try: step = checkpoint.read_header(path)[0]["about"]["step"]
+        except (OSError, ValueError, KeyError, TypeError): step = None
+        if not self.main or self.saved in (step, -1): return
+        try: checkpoint.save(path, self.training.ema, self.sde, **self.about, step=self.saved)
+        except OSError as e: warnings.warn(f"{path} is not that of step {self.saved} ({e})", stacklevel=2)
+
+    def rescue(self, fresh: bool, error: Exception) -> None:
         "After an error: the last whole step is saved; a folder in which nothing was done is free again"
         if not self.main: return
         if self.training.step == 0 and fresh: shutil.rmtree(self.run, ignore_errors=True)
-        if self.training.whole and self.training.step:
-            with contextlib.suppress(Exception): self.save(last=True)
+        if not (self.training.whole and self.training.step): return
+        with contextlib.suppress(Exception):
+            try: self.save(last=True)
+            except OSError as e: warnings.warn(str(e), stacklevel=2)
+            else:
+                if isinstance(error, FloatingPointError): return # again, it would end in the same way
+                said = f"step {self.saved} is saved in {self.run}: resume=True goes on there"
+                warnings.warn(said, stacklevel=2)
 
     def close(self) -> None:
-        "End the bar and the trackers"
+        "End the bar and the trackers; what a full disk kept out of the log goes there now, if it can"
         if not self.main: return
         self.bar.close()
-        for tracker in self.accelerator.trackers: tracker.finish()
+        if self.log.failed: self.log.write("its last rows are lost")
+        for tracker in self.accelerator.trackers: self.tell(tracker.finish)
 
 # %% ../nbs/14a_runs.ipynb #75f0763a
 def train(
@@ -347,6 +320,8 @@ def train(
     *,
     resume: bool = False,             # Go on with the run in that folder
     about: dict[str, Any] | None = None, # What else to keep, as JSON: task, data ... The same on resuming
+    may_change: Collection[str] = (), # but for these entries of it
+    files: Mapping[str, str] | None = None, # Small files for the folder: name -> text
     progress: bool | None = None,     # A progress bar on stderr; None: if that is a terminal
     tracker: str | GeneralTracker | None = None, # One of accelerate's: "tensorboard", "wandb" ...
     cpu: bool = False,                # Stay on the CPU
@@ -354,18 +329,21 @@ def train(
     """Train, keep everything in a folder, and be ready to stop at any moment.
 
     Ctrl-C or SIGTERM finishes the step, saves it and raises KeyboardInterrupt, which says how to go on.
+    `resume` with more `settings.iterations` than a run was to have trains it longer, finished or not.
     An error in a step leaves the last whole one saved. A ValueError says why a folder will not do."""
     run, s, about = Path(run), settings or Settings(), about or {}
     if isinstance(loss, Mapping): loss = loss[one_of("loss", s.loss, loss)]
     accelerator = make_accelerator(s, cpu=cpu, tracker=tracker, folder=run)
     check_split(accelerator, s)
-    config = claim(run, configure(model, sde, loss, s, about, accelerator), resume)
+    config = claim(run, configure(model, sde, loss, s, about, accelerator), resume, may_change)
     accelerator.wait_for_everyone() # all have looked at the folder before one writes to it
     training = Training(model.to(accelerator.device), s)
     training.scaler = accelerator.scaler
-    if resume: go_back(run, training)
-    if accelerator.is_main_process: write_config(run, config)
+    over = resume and go_on(run, training, accelerator.is_main_process)
+    config["made"][-1] |= {"after": training.step, "iterations": s.iterations}
+    if accelerator.is_main_process and not over: write_config(run, config, files or {})
     keeper = Keeper(run, training, sde, about, validation, accelerator, progress)
+    if resume: keeper.settle()
     with contextlib.closing(keeper), noting_signals() as signals:
         take_steps(keeper, loss, batches_from, signals, fresh=not resume)
         if training.step < s.iterations: stopped(keeper, signals)
@@ -383,8 +361,9 @@ def take_steps(keeper: Keeper, loss, batches_from, signals: list[str], fresh: bo
         for step in optimise(training, keeper.sde, loss, batches, accelerator):
             keeper.after(step)
             if stop_all(accelerator, signals, step.step): break
-    except Exception:
-        keeper.rescue(fresh)
+    except NotSaved: raise
+    except Exception as e:
+        keeper.rescue(fresh, e)
         if not signals: raise # Ctrl-C also ends the processes that load data
 
 def stopped(keeper: Keeper, signals: list[str]) -> NoReturn:

@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Tiled', 'Ensemble']
 
-# %% ../nbs/14b_tiling.ipynb #dff3dc5a
+# %% ../nbs/14b_tiling.ipynb #47d3dc47
 import copy
 import itertools
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +57,7 @@ class Tiled:
         self.tile, self.batch = whole("tile", tile), whole("batch", batch)
         self.overlap = tile // 4 if overlap is None else whole("overlap", overlap, 0)
         self.multiple = whole("multiple", getattr(model, "multiple", 1) if multiple is None else multiple)
-        check_tiles(self.tile, self.overlap, self.multiple)
+        check_tiles(self.tile, overlap, self.multiple)
 
     def axis(self, n: int) -> list[tuple[slice, Tensor]]:
         "Place and weights of each tile along an axis of n pixels"
@@ -120,10 +121,12 @@ def tile_starts(n: int, tile: int, overlap: int, multiple: int = 1) -> list[int]
     count = -(-last * multiple // step) + 1
     return [round(last * k / (count - 1)) * multiple for k in range(count)]
 
-def check_tiles(tile: int, overlap: int, multiple: int = 1) -> None:
-    "A ValueError unless tiles of this size can overlap so much"
-    least = max(2 * overlap, overlap + multiple)
-    if tile < least:
+def check_tiles(tile: int, overlap: int | None, multiple: int = 1) -> None:
+    "A ValueError unless tiles of this size can overlap so much, or by a quarter if that is left out"
+    if overlap is None:
+        least = next(n for n in itertools.count(1) if n - n // 4 >= multiple)
+        if tile < least: raise ValueError(f"tile={tile} is too small: take a tile of at least {least} pixels")
+    elif tile < (least := max(2 * overlap, overlap + multiple)):
         raise ValueError(f"tile = {tile} is too small for overlap = {overlap}: "
                          f"take a tile of at least {least} pixels")
 
@@ -138,6 +141,22 @@ def own_copy(module: Any, device: torch.device | str) -> Any:
     twin._buffers = {name: b if b is None else b.detach().to(device) for name, b in module._buffers.items()}
     twin._modules = {name: m if m is None else own_copy(m, device) for name, m in module._modules.items()}
     return twin
+
+# %% ../nbs/14b_tiling.ipynb #07ed4f40
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    "The one asked for, or a GPU's if there is one; a ValueError for a name that is none"
+    if device is None or device == "auto":
+        if not torch.cuda.is_available(): return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    try: found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"unknown device {device!r}: known are auto, cpu, cuda (cuda:1 is the second GPU) "
+                         "and mps") from None
+    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if found.type in there and not there[found.type]():
+        raise RuntimeError(f"there is no {found.type} device here, or this PyTorch does not know it: "
+                           'take device="cpu", or "auto" for a GPU if there is one')
+    return found
 
 # %% ../nbs/14b_tiling.ipynb #0f62d5b9
 class Ensemble:

@@ -141,6 +141,17 @@ def learning_rate(
              "cosine": s.lr_end + (s.lr - s.lr_end) * (1 + math.cos(math.pi * done)) / 2}
     return rates[s.schedule] * min(1, step / (s.warmup or 1))
 
+# %% ../nbs/13_training.ipynb #791c9c3b
+def replanned(old: Settings, new: Settings, step: int) -> str:
+    """What other iterations, from a step on, do to the learning rate; "" where they do nothing"""
+    if step == 0 or old.iterations == new.iterations: return ""
+    before, now = learning_rate(old, min(step, old.iterations)), learning_rate(new, step + 1)
+    if new.schedule == "constant" or step >= new.iterations: return ""
+    how = "stretched over" if new.iterations > old.iterations else "fitted to"
+    return (f"the run goes to step {new.iterations}, not {old.iterations}: its {new.schedule} learning rate "
+            f"is {how} the new length, and goes on from {now:.3g}, where it was {before:.3g}, "
+            f"to {learning_rate(new, new.iterations):.3g} at the end")
+
 # %% ../nbs/13_training.ipynb #2f09c86c
 def make_optimiser(
     parameters: Iterable[nn.Parameter], # Of the model

@@ -1,23 +1,13 @@
-"Files that say what they are: round trips, refusals, damage, official names."
+"Files that say what they are: round trips, refusals, damage."
 
 import json
-import re
 import struct
 
 import pytest
 import torch
 
 from irsde import DenoisingSDE, ThetaSchedule
-from irsde.checkpoint import (
-    convert,
-    describe,
-    load,
-    load_official,
-    make_model,
-    official_names,
-    official_sde,
-    save,
-)
+from irsde.checkpoint import load, make_model, save
 from irsde.nafnet import ConditionalNAFNet
 from irsde.predict import CleanPrediction, inner
 from irsde.unet import ConditionalUNet
@@ -209,93 +199,3 @@ def test_make_model_depends_on_its_seed_alone(sde):
     for wrong in (("resnet", {}), ("unet", {}, "what")):
         with pytest.raises(ValueError, match="unknown"):
             make_model(sde, *wrong)
-
-
-# ---- official files
-
-
-def official(net):
-    "The state dict as the official code would write it"
-    names = official_names(net)
-    return {
-        names[k]: p.reshape(1, -1, 1, 1) if names[k].endswith(".g") else p
-        for k, p in net.state_dict().items()
-    }
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        unet,
-        nafnet,
-        lambda: unet(full_attention=True),
-        lambda: unet(conditional=False),
-        lambda: nafnet(conditional=False),
-    ],
-)
-def test_official_round_trip(tmp_path, make):
-    net = fill(make()) if make is not unet else unet_of_official_size()
-    if isinstance(net, ConditionalUNet) and net.arguments["heads"] != 4:
-        net = unet_of_official_size(**{k: net.arguments[k] for k in ("full_attention", "conditional")})
-    torch.save({f"module.{k}": p for k, p in official(net).items()}, tmp_path / "a.pth")
-    assert torch.equal(output(load_official(tmp_path / "a.pth")), output(net))
-
-
-def unet_of_official_size(**more):
-    return fill(ConditionalUNet(width=8, depth=2, **more))
-
-
-@pytest.mark.parametrize(
-    "make, keys",
-    [
-        (unet_of_official_size, ["init_conv.weight", "final_conv.weight", "downs.0.0.mlp.1.weight"]),
-        (nafnet, ["intro.weight", "ending.weight", "encoders.0.0.conv1.weight"]),
-    ],
-)
-def test_the_missing_key_is_named(tmp_path, make, keys):
-    for key in keys:
-        state = official(make())
-        del state[key]
-        torch.save(state, tmp_path / "a.pth")
-        with pytest.raises(ValueError, match=re.escape(key)) as e:
-            load_official(tmp_path / "a.pth")
-        others = {"init_conv.weight", "intro.weight"} - {key}
-        assert not any(
-            f"{other} with 4 axes" in str(e.value) or f"{other} (" in str(e.value).split("has no place")[0]
-            for other in others
-        )
-
-
-def test_official_files_that_are_none(tmp_path):
-    path = tmp_path / "a.pth"
-    for content in ({}, {"a": 3}, [1], {"x": torch.zeros(3)}, torch.zeros(3)):
-        torch.save(content, path)
-        with pytest.raises(ValueError, match="a.pth"):
-            load_official(path)
-    path.write_bytes(b"x")
-    with pytest.raises(ValueError):
-        load_official(path)
-
-
-def test_code_in_a_pickle_is_not_run(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (tmp_path.joinpath("ran").write_text, ("x",))
-
-    torch.save({"a": Evil()}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="was not loaded"):
-        load_official(tmp_path / "a.pth")
-    assert not (tmp_path / "ran").exists()
-
-
-def test_convert_and_describe(tmp_path):
-    torch.save(official(nafnet()), tmp_path / "a.pth")
-    path = convert(tmp_path / "a.pth", tmp_path / "a.safetensors", "dehazing")
-    model, sde, about = load(path, task="dehazing")
-    assert sde.lam == 50 / 255 and sde.schedule.n_steps == 100 and about["solver"] == "posterior"
-    assert describe(path)["task"] == "dehazing" and "official" in describe(tmp_path / "a.pth")["format"]
-    with pytest.raises(FileExistsError):
-        convert(tmp_path / "a.pth", path, "dehazing")
-    with pytest.raises(ValueError, match="denoising"):
-        official_sde(inner(model), "denoising")
-    assert official_sde(nafnet(conditional=False), "denoising").schedule.n_steps == 1000

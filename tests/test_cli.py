@@ -1,8 +1,12 @@
 "The command line and the recipes behind it, on pictures of 16 by 16."
 
+import ast
 import json
+import subprocess
 import sys
+from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+import irsde.shell as irsde_shell
 from irsde import Restorer
 from irsde.checkpoint import load
 from irsde.cli import main
@@ -18,6 +23,7 @@ from irsde.images import read
 from irsde.nafnet import ConditionalNAFNet
 from irsde.predict import CleanPrediction
 from irsde.recipes import Recipe, evaluate_task, train_command, train_task
+from irsde.shell import ARGUMENT, for_shell, options_of
 
 from .conftest import fill, picture
 
@@ -86,7 +92,7 @@ def test_help_names_every_verb():
 def test_degrade(photos, tmp_path, task):
     out = irsde("degrade", photos, "--out", tmp_path / "lq", "--task", task)
     assert len(out.stdout.split()) == 3 and "3 done" in out.stderr
-    assert sorted(p.name for p in (tmp_path / "lq").iterdir()) == ["p0.png", "p1.png", "p2.png"]
+    assert sorted(p.name for p in (tmp_path / "lq").glob("p*")) == ["p0.png", "p1.png", "p2.png"]
 
 
 def test_restore(photos, tmp_path, weights):
@@ -95,7 +101,10 @@ def test_restore(photos, tmp_path, weights):
     wanted = Restorer.from_pretrained(weights)
     irsde("restore", photos / "p0.png", "--out", tmp_path / "two", "--weights", weights, "--seed", 5)
     assert read(tmp_path / "two" / "p0.png").values.shape == (3, 32, 32) and wanted.task == "deraining"
-    assert "3 skipped" in irsde("restore", photos, "--out", tmp_path / "out", "--weights", weights).stderr
+    same = ("restore", photos, "--out", tmp_path / "out", "--weights", weights)
+    assert "3 skipped, as they have a result" in irsde(*same, "--steps", 1).stderr
+    other = irsde(*same, code=1)
+    assert "3 skipped: its result was made by --steps 1: --overwrite makes it anew" in other.stderr
     (photos / "p1.png").write_bytes(b"x")
     failed = irsde("restore", photos, "--out", tmp_path / "out", "--weights", weights, "--overwrite", code=1)
     assert "p1.png" in failed.stderr and "2 done, 1 failed" in failed.stderr
@@ -328,7 +337,7 @@ def test_cases_know_what_the_restorer_gets(photos):
     assert len(FromPairs("deraining", photos, photos)) == 3
     with pytest.raises(ValueError):
         FromClean("derain", photos)
-    with pytest.raises(ValueError, match="sigma is for"):
+    with pytest.raises(ValueError, match="sigma= is for"):
         FromClean("deraining", photos, sigma=0.1)
 
 
@@ -342,7 +351,7 @@ def test_a_row_of_pairs_keeps_its_seed(photos, weights, tmp_path):
 
 def test_sets_take_turns():
     "A picture of each set in turn; the smaller one comes round again, in its next epoch"
-    from irsde.recipes import Turns
+    from irsde.material import Turns
 
     class Named:
         def __init__(self, name, n):
@@ -414,3 +423,218 @@ def test_a_config_of_any_name_is_the_one_that_is_read(photos, tmp_path):
     out = irsde("train", "--config", tmp_path / "mine.json", "--out", tmp_path / "again", "--cpu")
     assert load(out.stdout.strip().splitlines()[-1])[2]["step"] == 3
     irsde("train", "--config", tmp_path / "none.json", "--out", tmp_path / "x", "--cpu", code=1)
+
+
+# ---- in the words of the shell
+
+
+def every_option():
+    "The arguments that some verb has an option for"
+    verbs = main.commands.values()
+    return {
+        p.name for verb in verbs for p in verb.get_params(click.Context(verb)) if isinstance(p, click.Option)
+    }
+
+
+PYTHON_ONLY = {"fit", "strength", "layers", "size", "download"}  # no verb has them: for who writes Python
+
+
+def spoken(path):
+    "The texts of a module's errors and warnings"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        warned = isinstance(node, ast.Call) and "warn" in ast.unparse(node.func)
+        if isinstance(node, ast.Raise) or warned:
+            parts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant)]
+            yield from (text for text in parts if isinstance(text, str))
+
+
+def test_what_the_library_says_can_be_said_in_the_shell():
+    known = every_option() | PYTHON_ONLY
+    said = [
+        (path.name, text) for path in Path(irsde_shell.__file__).parent.glob("*.py") for text in spoken(path)
+    ]
+    assert len(said) > 300
+    lost = [(name, text) for name, text in said for match in ARGUMENT.finditer(text) if match[1] not in known]
+    assert not lost, "no verb has such an option: add one, or say it in words"
+
+
+@pytest.mark.parametrize(
+    "verb, said, wanted",
+    [
+        ("degrade", 'say alpha="drop" to ignore it', "say --alpha drop to ignore it"),
+        (
+            "train",
+            "resume=True goes on, iterations=MORE to more steps",
+            "--resume goes on, --iters MORE to more steps",
+        ),
+        ("train", "start by init=FILE.", "start by --init FILE."),
+        ("train", 'alpha="keep" or loss=best', 'alpha="keep" or loss=best'),
+        ("restore", "pass mask=, white", "pass --mask, white"),
+        ("restore", "give sigma=25/255", "give --sigma 25/255"),
+        ("restore", '(format="png" writes PNG)', "(--format png writes PNG)"),
+        ("evaluate", 'pattern="{}x4"; skip_damaged=True', "--pattern '{}x4'; --skip-damaged"),
+        ("evaluate", 'fit="centre" and overwrite=True', 'fit="centre" and overwrite=True'),
+        ("convert", 'key="params_ema" or force=True', "--key params_ema or --force"),
+    ],
+)
+def test_words_of_the_shell(verb, said, wanted):
+    command = main.commands[verb]
+    assert for_shell(said, options_of(click.Context(command))) == wanted
+
+
+def test_wrong_options_are_refused_once(photos, tmp_path):
+    for task, words in (
+        ("deraining", ["--sigma", "25/255"]),
+        ("denoising", ["--samples", 3]),
+        ("deraining", ["--mask", photos]),
+        ("deraining", ["--enlarged"]),
+        ("inpainting", ["--invert-mask"]),
+        ("deraining", ["--seed", -1]),
+        ("deraining", ["--quality", 0]),
+        ("deraining", ["--ensemble", 3]),
+    ):
+        out = irsde("restore", photos, "--out", tmp_path / "o", "--task", task, *words, code=2)
+        assert out.stderr.count("Error") == 1 and not out.stdout and not (tmp_path / "o").exists()
+    irsde("evaluate", "--task", "deraining", "--clean", photos, "--sigma", ".1", code=2)
+    irsde("degrade", photos, "--out", tmp_path / "o", "--task", "deraining", "--full", code=2)
+
+
+def test_notes_and_failures_name_the_file_first(photos, tmp_path):
+    Image.new("RGBA", (32, 32)).save(photos / "glass.png")
+    (photos / "p1.png").write_bytes(b"x")
+    (photos / "notes.txt").write_text("")
+    out = irsde("degrade", photos, "--out", tmp_path / "o", "--task", "deraining", code=1)
+    lines = out.stderr.splitlines()
+    assert lines[0] == "note: left out: 1 file (.txt)" and lines[-1] == "2 done, 2 failed"
+    assert lines[1].startswith(f"{photos}/glass.png: has an alpha channel: say --alpha drop")
+    assert lines[2].startswith(f"{photos}/p1.png: cannot be read")
+
+
+def test_slips_of_a_shell(photos, tmp_path, monkeypatch):
+    "A variable that is not set, a file that begins with a dash, an ending that is mistyped"
+    one = ("degrade", photos / "p0.png", "--task", "deraining")
+    for words in (
+        [*one, "--out", ""],
+        ["degrade", "", "--task", "deraining", "--out", tmp_path / "o"],
+        ["restore", photos, "--task", "inpainting", "--mask", "", "--out", tmp_path / "o"],
+        ["restore", photos, "--weights", "", "--out", tmp_path / "o"],
+        ["evaluate", "--task", "deraining", "--clean", photos, "--csv", ""],
+        ["train", "--task", "deraining", "--clean", "", "--out", tmp_path / "o"],
+        ["train", "--task", "deraining", "--pairs", photos, "", "--out", tmp_path / "o"],
+        ["info", ""],
+    ):
+        assert "the path is empty" in irsde(*words, code=2).stderr and not (tmp_path / "o").exists()
+    assert "/ at its end" in irsde(*one, "--out", tmp_path / "y.pgn", code=1).stderr
+    monkeypatch.chdir(tmp_path)
+    for name in ("-dash.png", "--out.png"):
+        (photos / "p0.png").rename(tmp_path / name) if name[1] == "d" else Image.new("RGB", (32, 32)).save(
+            name
+        )
+        said = irsde("degrade", name, "--task", "deraining", "--out", "o", code=2).stderr
+        assert f"write ./{name}, or -- before it" in said.replace("\n", " ")
+    irsde("degrade", "--task", "deraining", "--out", "o", "--", "-dash.png", "./--out.png")
+    assert "--" not in irsde("degrade", "-none.png", "--out", "o", code=2).stderr.split("Error")[1]
+
+
+def test_an_option_that_is_zero_is_given(photos, tmp_path, weights, monkeypatch):
+    from irsde import cli
+
+    assert cli.given(dict(tile=0, seed=0, mask=None, full=False, inputs=())) == dict(tile=0, seed=0)
+
+
+def test_notes_of_a_run(photos, tmp_path, weights):
+    words = ("--weights", weights, "--out", tmp_path / "o")
+    said = irsde("restore", photos / "p0.png", *words, "--quality", 50).stderr
+    assert said.count("note: --quality is for .jpg and .avif") == 1
+    out = irsde(
+        "degrade", photos, "--task", "super-resolution", "--out", tmp_path / "s", "--factor", 9, code=1
+    )
+    assert "8x8 is the least: a smaller --factor leaves more" in out.stderr
+    out = irsde("degrade", photos, "--task", "deraining", "--out", tmp_path / "o", code=1)
+    assert "1 skipped: its result was made by irsde restore: --overwrite makes it anew" in out.stderr
+
+
+def test_transparent_pictures_are_no_truth(photos, weights):
+    Image.new("RGBA", (32, 32)).save(photos / "glass.png")
+    said = irsde("evaluate", "--weights", weights, "--clean", photos, code=1).stderr
+    assert "save them without transparency" in said and "drop" not in said
+
+
+def test_one_picture_to_one_file(photos, tmp_path, weights):
+    one = ("restore", photos / "p0.png", "--weights", weights)
+    assert irsde(*one, "--out", tmp_path / "r.jpg").stdout.strip() == str(tmp_path / "r.jpg")
+    error = irsde("restore", photos, "--weights", weights, "--out", tmp_path / "r2.png", code=1).stderr
+    assert "--out FOLDER" in error
+    sub = photos.parent / "tree" / "sub"
+    sub.mkdir(parents=True)
+    (sub / "a.png").write_bytes((photos / "p0.png").read_bytes())
+    there = irsde(
+        *one[:1], photos.parent / "tree", *one[2:], "--out", tmp_path / "t", "--recursive", "--format", "tif"
+    )
+    assert there.stdout.strip() == str(tmp_path / "t" / "sub" / "a.tif")
+
+
+def test_info_of_a_task():
+    assert "deraining" in irsde("info", "deraining").stdout
+
+
+def test_a_check_before_training(photos, tmp_path):
+    words = ("train", "--task", "deraining", "--clean", photos, "--check", "--crop", 16)
+    assert "0 of 3" in irsde(*words).stderr
+    (photos / "p1.png").write_bytes((photos / "p1.png").read_bytes()[:80])
+    out = irsde(*words, code=1)
+    assert "p1" in out.stdout and "1 of 3" in out.stderr
+    irsde("train", "--task", "deraining", "--clean", photos, code=2)
+
+
+def test_a_table_of_runs_that_fails_costs_no_score(photos, weights, tmp_path, monkeypatch):
+    from irsde import scoring
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(scoring, "keep_rows", full)
+    out = irsde("evaluate", "--weights", weights, "--clean", photos, "--csv", tmp_path / "runs.csv", code=1)
+    assert "mean" in out.stdout and f"{tmp_path}/runs.csv: " in out.stderr and "No space left" in out.stderr
+
+
+TOOL = """
+import click
+from irsde.shell import Verbs, put
+@click.group(cls=Verbs)
+def tool(): pass
+@tool.command()
+def say():
+    for i in range(20000): put(f"\u96e8 {i}")
+tool(prog_name="tool")
+"""
+
+
+def bash(line):
+    call = f"set -o pipefail; PYTHONIOENCODING=cp1252 {sys.executable} {line}"
+    return subprocess.run(["bash", "-c", call], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of this system's streams")
+def test_results_are_whole_where_stdout_fails(photos, tmp_path):
+    for k in range(3):
+        (photos / f"p{k}.png").rename(photos / f"\u96e8{k}.png")
+    done = bash(f"-m irsde.cli degrade {photos} --task deraining --out {tmp_path}/o > /dev/full")
+    assert len(list((tmp_path / "o").glob("*.png"))) == 3 and done.returncode == 1
+    assert done.stderr.count("stdout failed") == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of this system's streams")
+def test_a_closed_stderr_costs_no_result(photos, tmp_path):
+    done = bash(f"-m irsde.cli degrade {photos} --task deraining --out {tmp_path}/o 2>&-")
+    assert len(list((tmp_path / "o").glob("*.png"))) == len(done.stdout.splitlines()) == 3
+    assert done.returncode == 0 and bash(f"-m irsde.cli degrade {photos} --out o 2>&-").returncode == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of this system's streams")
+@pytest.mark.parametrize("end", ["say > /dev/full", "say | head -1", "say >&-", "--help > /dev/full"])
+def test_streams_that_fail(tmp_path, end):
+    (tmp_path / "tool.py").write_text(TOOL, encoding="utf-8")
+    done = bash(f"{tmp_path}/tool.py {end}")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "stdout failed" in done.stderr
+    assert done.stdout == ("\\u96e8 0\n" if "head" in end else "")

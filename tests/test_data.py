@@ -1,5 +1,7 @@
 "From files to batches: pairs by name, crops, batches that depend on their number alone, known sets."
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,7 @@ from irsde.data import (
     PairedImages,
     batches,
     centre,
-    name_key,
-    pair_names,
+    damaged,
     sample_images,
     seeded,
     window,
@@ -36,26 +37,6 @@ def folders(tmp_path, rng):
         save(tmp_path / "gt" / f"norain-{i:03}.png", pixels)
         save(tmp_path / "lq" / f"rain-{i:03}.png", pixels // 2)
     return tmp_path
-
-
-# ---- names
-
-
-def test_names_of_a_pair_are_equal_without_their_roles():
-    assert name_key("rain-001") == name_key("norain-1") == (1,)
-    assert name_key("img_003_SRF_4_LR") == name_key("img_003_SRF_4_HR")
-    assert name_key("baby_x4") == name_key("baby")
-
-
-def test_pairs_by_name():
-    assert pair_names(["a_lq", "b_lq"], ["b_gt", "a_gt"]) == [1, 0]
-    assert pair_names(["1400_1", "1400_2"], ["1400"]) == [0, 0]
-    with pytest.raises(ValueError, match="1 of 2 degraded pictures have no clean one .*c"):
-        pair_names(["a", "c"], ["a"])
-    with pytest.raises(ValueError, match="clean pictures have no degraded one"):
-        pair_names(["a"], ["a", "b"])
-    with pytest.raises(ValueError, match="may belong to"):
-        pair_names(["a"], ["a_gt", "a_clean"])
 
 
 # ---- data sets
@@ -129,6 +110,210 @@ def test_the_shelf_gives_what_the_files_hold(folders):
     for _ in range(2):
         for i in range(4):
             assert torch.equal(plain[0, i][0], shelved[0, i][0])
+
+
+def test_files_that_differ_in_their_ending_only(folders, rng):
+    save(folders / "lq" / "rain-002.bmp", rng.integers(0, 256, (14, 16, 3), dtype=np.uint8))
+    with pytest.raises(ValueError, match="rain-002.bmp and .*rain-002.png"):
+        PairedImages(folders / "lq", folders / "gt")
+    twice = [folders / "lq/rain-000.png"] * 2  # one file, listed twice, is one file
+    assert len(PairedImages(twice, folders / "gt/norain-000.png")) == 2
+
+
+# ---- grey
+
+
+@pytest.fixture
+def greys(tmp_path, rng):
+    grey = rng.integers(0, 256, (40, 50), dtype=np.uint8)
+    rgb = np.stack([grey] * 3, -1)
+    save(tmp_path / "a-L.png", grey)
+    save(tmp_path / "b-copied.png", rgb)
+    spot = rgb.copy()
+    spot[3, 5, 0] ^= 1  # by one pixel a colour picture
+    save(tmp_path / "c-spot.png", spot)
+    return tmp_path
+
+
+def noisy(clean, generator):
+    return clean + torch.randn(clean.shape, generator=generator)
+
+
+def test_grey_pictures_are_degraded_as_grey(greys):
+    data = CleanImages(greys, noisy, crop=16, augment=True)
+    for i in (0, 1):
+        x0, mu = data[2, i]
+        assert x0.shape == mu.shape == (3, 16, 16)
+        assert torch.equal(mu[0], mu[1]) and torch.equal(mu[1], mu[2])
+    x0, mu = data[2, 2]
+    assert not torch.equal(mu[0], mu[1])
+    assert CleanImages(greys, noisy, channels=1)[0][1].shape == (1, 40, 50)
+    assert len({tuple(x.shape) for pair in CleanImages(greys, noisy) for x in pair}) == 1  # a mixed set
+    assert torch.equal(CleanImages(greys, noisy, cache=10**6)[1, 0][1], CleanImages(greys, noisy)[1, 0][1])
+
+
+def test_colour_pictures_and_tensors_are_degraded_as_ever(greys):
+    i = 2
+    generator = seeded(7, 4, i, 1)
+    window((40, 50), None, False, generator)  # makes the same draws
+    x0, mu = CleanImages(greys, noisy, seed=7)[4, i]
+    assert torch.equal(mu, noisy(x0[None], generator)[0])
+    flat = CleanImages([torch.full((3, 8, 8), 0.5)], noisy)[0][1]
+    assert not torch.equal(flat[0], flat[1])
+
+
+# ---- damage
+
+
+def spoil(path, share=0.5):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def told_by(make):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        return make(), [str(warning.message) for warning in told]
+
+
+def test_damaged_pictures_are_left_out_if_that_is_wanted(folders):
+    (folders / "gt" / "norain-001.png").write_bytes(b"no picture")
+    spoil(folders / "gt" / "norain-003.png")
+    with pytest.raises(OSError, match="norain-001.*skip_damaged=True"):
+        CleanImages(folders / "gt", dark)
+    data, told = told_by(lambda: CleanImages(folders / "gt", dark, skip_damaged=True, crop=8))
+    assert data.names == ["norain-000", "norain-002"] and len(list(data)) == 2
+    assert ["norain-001" in told[0], "norain-003" in told[1], len(told)] == [True, True, 2]
+    again, _ = told_by(lambda: CleanImages(folders / "gt", dark, skip_damaged=True, crop=8))
+    assert torch.equal(again[3, 1][1], data[3, 1][1])
+    pairs, told = told_by(lambda: PairedImages(folders / "lq", folders / "gt", skip_damaged=True))
+    assert pairs.names == ["rain-000", "rain-002"] and len(told) == 2
+    x0, mu = pairs[1]
+    torch.testing.assert_close(mu, (x0 * 255 // 2) / 255)
+    for path in (folders / "gt").iterdir():
+        spoil(path)
+    with pytest.raises(OSError, match="no picture is left"):
+        told_by(lambda: CleanImages(folders / "gt", dark, skip_damaged=True))
+
+
+def test_a_sound_set_loses_nothing(folders):
+    plain = PairedImages(folders / "lq", folders / "gt", crop=8, cache=10**6)
+    data, told = told_by(
+        lambda: PairedImages(folders / "lq", folders / "gt", crop=8, cache=10**6, skip_damaged=True)
+    )
+    assert not told and data.partners == plain.partners
+    assert all(torch.equal(data[1, i][0], plain[1, i][0]) for i in range(4))
+
+
+def test_pixels_that_break_off(folders):
+    spoil(folders / "gt" / "norain-002.png")
+    data = CleanImages(folders / "gt", dark)
+    with pytest.raises(OSError, match="norain-002.*cannot be read.*skip_damaged=True"):
+        data[2]
+    spoil(folders / "lq" / "rain-001.png")
+    heard = []
+    found = damaged(PairedImages(folders / "lq", folders / "gt"), lambda *told: heard.append(told))
+    assert set(found) == {"norain-002", "rain-001"} and "rain-001.png" in found["rain-001"]
+    assert [done for done, _, _ in heard] == [*range(1, 9)] and heard[-1][1] == 8
+    left, _ = told_by(lambda: CleanImages(folders / "gt", dark, skip_damaged=True))
+    assert set(damaged(left)) == {"norain-002"}
+    assert damaged(CleanImages([picture(3, 8, 8)], dark)) == {}
+
+
+def test_alpha_is_found_before_the_first_step(folders):
+    for i in (1, 3):
+        path = folders / "gt" / f"norain-{i:03}.png"
+        Image.open(path).convert("RGBA").save(path)
+    with pytest.raises(ValueError, match='2 of 4 .*norain-001.png.*norain-003.png.*alpha="drop"'):
+        CleanImages(folders / "gt", dark)
+    with pytest.raises(ValueError, match="2 of 4"):
+        PairedImages(folders / "lq", folders / "gt")
+    assert CleanImages(folders / "gt", dark, alpha="drop")[1][0].shape[0] == 3
+    assert CleanImages(folders / "gt", dark, alpha="keep")[1][0].shape[0] == 4
+
+
+def test_an_odd_tag_or_folder_does_not_refuse_the_set(folders):
+    path = folders / "gt" / "norain-001.png"
+    orientation = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x04abcd\0\0\0\0"  # a text, not a number
+    Image.open(path).save(path, exif=b"Exif\0\0" + orientation)
+    (folders / "gt" / "folder.png").mkdir()
+    (folders / "gt" / "notes.txt").write_text("no picture")
+    assert len(CleanImages(folders / "gt", dark)) == len(PairedImages(folders / "lq", folders / "gt")) == 4
+
+
+# ---- sizes and order
+
+
+def enlarge(small, size):
+    return torch.nn.functional.interpolate(small, tuple(size), mode="nearest")
+
+
+def pair_of(folder, mu, x0, **options):
+    for side, (h, w) in (("one", mu), ("other", x0)):
+        save(folder / side / "a.png", np.arange(h * w * 3, dtype=np.uint8).reshape(h, w, 3))
+    return PairedImages(folder / "one", folder / "other", **options)
+
+
+@pytest.mark.parametrize(
+    "mu, x0, size, enlarged",
+    [
+        ((6, 5), (24, 20), (24, 20), False),
+        ((6, 5), (27, 23), (24, 20), False),  # rounded down
+        ((7, 5), (27, 20), (27, 20), False),  # rounded up: nothing to cut
+        ((27, 23), (27, 23), (27, 23), True),
+    ],
+)
+def test_sizes_of_super_resolution(tmp_path, mu, x0, size, enlarged):
+    pairs = pair_of(tmp_path, mu, x0, fit=enlarge, factor=4)
+    clean, degraded = pairs[0]
+    assert clean.shape[1:] == degraded.shape[1:] == size and pairs.enlarged(0) == enlarged
+    whole, _ = CleanImages(tmp_path / "other", dark)[0]
+    assert torch.equal(clean, whole[:, : size[0], : size[1]])  # cut at the bottom and on the right
+    assert pairs.sizes(0) == (mu, x0)
+
+
+@pytest.mark.parametrize("x0", [(28, 20), (20, 20), (24, 99), (12, 10)])
+def test_sizes_that_are_no_pair(tmp_path, x0):
+    with pytest.raises(ValueError, match="1 of 1 pairs differ in size .a is 5x6.*4 times as large"):
+        pair_of(tmp_path, (6, 5), x0, fit=enlarge, factor=4)
+
+
+def test_a_mismatch_is_told_in_words_for_everybody(tmp_path):
+    with pytest.raises(ValueError, match="bring both pictures of a pair to one size") as caught:
+        pair_of(tmp_path, (6, 5), (8, 8))
+    assert "fit" not in str(caught.value) and "Downscale" not in str(caught.value)
+    with pytest.raises(ValueError, match="factor= needs a fit="):
+        pair_of(tmp_path, (6, 5), (24, 20), factor=4)
+    with pytest.raises(ValueError, match="factor is a number"):
+        pair_of(tmp_path, (6, 5), (24, 20), factor=0, fit=enlarge)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, dict(fit="centre"), dict(fit=enlarge), dict(fit=enlarge, factor=4)], ids=str
+)
+def test_swapped_folders_are_refused_by_size(tmp_path, options):
+    with pytest.raises(ValueError, match="every degraded picture is larger than its clean one"):
+        pair_of(tmp_path, (24, 20), (6, 5), **options)
+
+
+def test_swapped_folders_are_told_by_name(folders):
+    _, told = told_by(lambda: PairedImages(folders / "lq", folders / "gt"))
+    assert not told
+    _, told = told_by(lambda: PairedImages(folders / "gt", folders / "lq"))
+    assert len(told) == 1 and "the degraded ones come first" in told[0]
+    for side, new in (("lq", "one"), ("gt", "other")):
+        (folders / side).rename(folders / new)
+    _, told = told_by(lambda: PairedImages(folders / "other", folders / "one"))  # rain-000, norain-000
+    assert len(told) == 1
+
+
+def test_pairs_by_a_pattern(folders):
+    for path in sorted((folders / "gt").iterdir()):
+        path.rename(path.with_name(path.name.replace("norain", "photo")))
+    with pytest.raises(ValueError, match="pattern="):
+        PairedImages(folders / "lq", folders / "gt", key=str)
+    for path in sorted((folders / "lq").iterdir()):
+        path.rename(path.with_name(path.name.replace("rain-", "wet-photo-")))
+    assert len(PairedImages(folders / "lq", folders / "gt", pattern="wet-{}")) == 4
 
 
 # ---- crops and batches

@@ -11,7 +11,18 @@ import torch
 from PIL import Image, ImageCms
 
 from irsde.data import PairedImages
-from irsde.images import picture_paths, read, read_image, replacing, write, write_image
+from irsde.images import (
+    as_pictures,
+    check_format,
+    has_alpha,
+    picture_paths,
+    picture_size,
+    read,
+    read_image,
+    replacing,
+    write,
+    write_image,
+)
 
 from .conftest import picture
 
@@ -368,3 +379,85 @@ def test_jpeg_is_close(tmp_path):
     write_image(tmp_path / "a.jpg", image)
     assert (read_image(tmp_path / "a.jpg") - image).abs().max() < 0.06
     assert Image.open(io.BytesIO((tmp_path / "a.jpg").read_bytes())).format == "JPEG"
+
+
+# ---- damaged files, and those that Pillow misreads
+
+
+def test_a_png_with_any_damaged_bit_is_refused(tmp_path, rng):
+    whole = png(tmp_path / "a.png", deep(rng, 3, 4, 3), RGB, 16).read_bytes()
+    for bit in range(64, 8 * len(whole)):
+        bad = bytearray(whole)
+        bad[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "a.png").write_bytes(bad)
+        with pytest.raises(OSError, match=r"a\.png"):
+            read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "tEXt", "cHRM", "iCCP"])
+def test_what_is_damaged_besides_the_pixels_is_named(tmp_path, rng, kind):
+    pixels = shallow(rng, 3, 4, 3)
+    path = png(tmp_path / "a.png", pixels, RGB, **{kind: b"any\0thing"})
+    assert not any("damaged" in note for note in read(path).notes)
+    data = bytearray(path.read_bytes())
+    data[data.index(kind.encode()) + 6] ^= 1
+    path.write_bytes(data)
+    picture = read(path)
+    np.testing.assert_array_equal(picture.values.transpose(1, 2, 0), pixels)
+    assert f"its {kind}" in picture.notes[0] and "damaged and left out" in picture.notes[0]
+    assert picture_size(path) == (3, 4) and not has_alpha(path)
+
+
+def test_exif_behind_the_pixels_turns_a_png(tmp_path, rng):
+    path = png(tmp_path / "a.png", shallow(rng, 3, 4, 3), RGB, eXIf=exif(6).removeprefix(b"Exif\0\0"))
+    data = path.read_bytes()
+    start, stop = data.index(b"eXIf") - 4, data.index(b"IDAT") - 4
+    path.write_bytes(data[:start] + data[stop:-12] + data[start:stop] + data[-12:])
+    assert picture_size(path) == read(path).values.shape[1:] == (4, 3)
+
+
+@pytest.mark.parametrize("mode", ["path", "image"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_that_is_not_packed(tmp_path, rng, orientation, mode):
+    pixels, path = shallow(rng, 5, 3), tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, photometric="minisblack", extratags=[(274, 3, 1, orientation, True)])
+    turn = {1: [], 2: [np.fliplr], 3: [np.rot90] * 2, 4: [np.flipud], 5: [np.transpose]}
+    turn |= {6: [np.rot90] * 3, 7: [np.transpose, np.rot90, np.rot90], 8: [np.rot90]}
+    want = pixels
+    for step in turn[orientation]:
+        want = step(want)
+    found = read(path) if mode == "path" else as_pictures(Image.open(path))[0][0]
+    np.testing.assert_array_equal(found.values[0], want)
+    assert picture_size(path) == want.shape
+
+
+def test_a_bmp_of_two_colours_in_eight_bits(tmp_path, rng):
+    pixels = rng.integers(0, 2, (5, 4), dtype=np.uint8)
+    head = struct.pack("<IiiHHIIiiII", 40, 4, 5, 1, 8, 0, 20, 0, 0, 2, 0)
+    for colours in ((0, 255), (255, 0)):
+        data = b"".join(bytes([colour] * 3 + [0]) for colour in colours) + pixels[::-1].tobytes()
+        (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 82, 0, 0, 62) + head + data)
+        want = np.array(colours)[pixels]
+        np.testing.assert_array_equal(
+            read(tmp_path / "a.bmp").values, [want] * len(read(tmp_path / "a.bmp").values)
+        )
+
+
+def test_a_ppm_of_text_keeps_its_depth(tmp_path, rng):
+    pixels = deep(rng, 3, 2, 3)
+    (tmp_path / "a.ppm").write_text("P3\n# rain\n2 3\n65535\n" + "\n".join(map(str, pixels.ravel())) + "\n")
+    np.testing.assert_array_equal(read(tmp_path / "a.ppm").values.transpose(1, 2, 0), pixels)
+
+
+@pytest.mark.parametrize("ending, side", [(".jpg", 65500), (".jfif", 65500), (".webp", 16383)])
+def test_a_side_too_long_is_refused_before_the_work(tmp_path, ending, side):
+    check_format(tmp_path / f"a{ending}", np.zeros((3, 1, side), np.uint8))
+    with pytest.raises(ValueError, match=f"holds {side} a side, write .png or .tif"):
+        check_format(tmp_path / f"a{ending}", np.zeros((3, side + 1, 1), np.uint8))
+
+
+def test_grey_with_alpha_in_planes(tmp_path, rng):
+    pixels = shallow(rng, 2, 5, 4)
+    options = dict(photometric="minisblack", planarconfig="separate", extrasamples=["unassalpha"])
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **options)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").values, pixels)

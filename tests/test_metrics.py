@@ -1,14 +1,13 @@
-"Scores by independent routes, and the tables of runs."
+"Scores by independent routes, and what a picture cannot have."
 
 import math
+import re
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from irsde.metrics import PROTOCOLS, Protocol, backbone_path, lpips_distance, psnr, score, ssim
-from irsde.results import RUN_COLUMNS, published, record
 
 from .conftest import picture
 
@@ -87,7 +86,7 @@ def test_ssim_by_its_formula(pair):
         lambda r, c: psnr(r[0], c[0], PLAIN),
         lambda r, c: psnr(r, c, "psnr-b"),
         lambda r, c: psnr(r, c, Protocol(centre=100)),
-        lambda r, c: psnr(r[:, :1], c[:, :1], Protocol("y")),
+        lambda r, c: psnr(r[:, :2], c[:, :2], Protocol("y")),
         lambda r, c: ssim(r[..., :8], c[..., :8], PLAIN),
         lambda r, c: Protocol("rgba"),
         lambda r, c: Protocol(border=-1),
@@ -167,7 +166,6 @@ def test_a_wrong_backbone_is_refused(pair, backbone):
 
 def test_score_has_a_row_a_picture_and_their_mean(pair):
     table = score(*pair, PLAIN, names=["a", "b"], lpips=False)
-    table = getattr(table, "table", table)
     assert list(table["name"]) == ["a", "b", "mean"]
     assert table["psnr"].iloc[:2].tolist() == pytest.approx(psnr(*pair, PLAIN).tolist())
     assert table["psnr"].iloc[2] == pytest.approx(psnr(*pair, PLAIN).mean().item())
@@ -175,59 +173,63 @@ def test_score_has_a_row_a_picture_and_their_mean(pair):
         score(pair[0], pair[1][:1], PLAIN)
 
 
-ABOUT = dict(
-    task="denoising",
-    test_set="here",
-    method="irsde",
-    solver="posterior",
-    steps=3,
-    seed=7,
-    budget="smoke",
-    n_images=2,
-    protocol="RGB",
-    psnr=30.12345678,
-    ssim=0.9,
-)
+@pytest.mark.parametrize("protocol", [Protocol(), Protocol("y"), Protocol("y", border=4), PLAIN])
+def test_grey_scores_as_three_equal_channels(pair, protocol):
+    grey = [x[:, :1] for x in pair]
+    three = [x.expand(-1, 3, -1, -1) for x in grey]
+    for measure in (psnr, ssim):
+        torch.testing.assert_close(measure(*grey, protocol), measure(*three, protocol))
+    one, other = (score(*x, protocol, lpips=False) for x in (grey, three))
+    np.testing.assert_allclose(one[["psnr", "ssim"]], other[["psnr", "ssim"]])
 
 
-def test_rows_are_appended_whole(tmp_path):
-    path = tmp_path / "runs.csv"
-    record(path, dict(ABOUT))
-    record(
-        path, [dict(ABOUT, seed=8), {**ABOUT, "method": "input", "solver": None, "steps": None, "seed": None}]
-    )
-    found = pd.read_csv(path)
-    assert list(found) == RUN_COLUMNS and len(found) == 3
-    assert found["seed"].tolist()[:2] == [7, 8] and math.isnan(found["seed"][2])
-    assert found["psnr"][0] == 30.1235 and found["commit"].notna().all() and found["date"].notna().all()
-    assert list(tmp_path.iterdir()) == [path]
+def test_a_score_that_a_picture_cannot_have_is_nan_and_told_once(pair, backbone):
+    restored, clean = pair
+    small = [x[0, :, :16, :18] for x in pair]
+    dot = [x[1, :, :6, :6] for x in pair]
+    lists = [[*restored, small[0], dot[0]], [*clean, small[1], dot[1]]]
+    with pytest.warns(UserWarning) as told:
+        table = score(*lists, Protocol(border=4), names=["a", "b", "small", "dot"])
+    assert len(told) == 1 and "small: no SSIM: its window is 11x11" in str(told[0].message)
+    assert table["psnr"].isna().tolist() == [False, False, False, True, False]
+    assert table["ssim"].isna().tolist() == [False, False, True, True, False]
+    assert table["lpips"].isna().tolist() == [False, False, True, True, False]
+    for name, n in {"psnr": 3, "ssim": 2, "lpips": 2}.items():
+        assert table[name].iloc[-1] == pytest.approx(table[name].iloc[:n].mean())
+    alone = psnr(small[0][None], small[1][None], Protocol(border=4)).item()
+    assert table["psnr"].iloc[2] == pytest.approx(alone)
+    assert table.attrs["n_images"] == 4
+    assert [bool(note) for note in table.attrs["notes"]] == [False, False, True, True]
+    assert "too small for the protocol" in table.attrs["notes"][3]
 
 
-def test_a_row_that_is_none_leaves_the_table_alone(tmp_path):
-    path = tmp_path / "runs.csv"
-    record(path, dict(ABOUT))
-    before = path.read_bytes()
-    for wrong in ({**ABOUT, "speed": 3}, {k: v for k, v in ABOUT.items() if k != "task"}):
-        with pytest.raises(ValueError):
-            record(path, [dict(ABOUT), wrong])
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="columns"):
-        record(tmp_path / "other.csv", dict(ABOUT))
-    assert path.read_bytes() == before and (tmp_path / "other.csv").read_text() == "a,b\n1,2\n"
+def test_a_column_that_no_picture_can_have_is_nan(pair):
+    small = [x[..., :10, :10] for x in pair]
+    with pytest.warns(UserWarning, match="no picture has one") as told:
+        table = score(*small, Protocol(), lpips=False)
+    assert len(told) == 1 and table["ssim"].isna().all() and table["psnr"].notna().all()
+    with pytest.warns(UserWarning, match="PSNR, SSIM is missing"):
+        assert score(*pair, Protocol(centre=100), lpips=False)[["psnr", "ssim"]].isna().all(axis=None)
 
 
-def test_published_numbers_are_read_and_checked(tmp_path):
-    head = "task,set,method,psnr,ssim,lpips,fid,calls,protocol,source\n"
-    (tmp_path / "a.csv").write_text(
-        head + "deraining,Rain100H,IR-SDE,31.65,.9041,.047,18.64,100,Y,a paper\n"
-        "deraining,Rain100H,other,-,,,,,,b\n"
-    )
-    found = published(tmp_path, "deraining")
-    assert found["psnr"][0] == 31.65 and np.isnan(found["psnr"][1]) and found["protocol"][1] == "not stated"
-    with pytest.raises(ValueError, match="no published numbers for task 'dehazing'"):
-        published(tmp_path, "dehazing")
-    (tmp_path / "b.csv").write_text(head + "deraining,Rain100H,IR-SDE,131.65,,,,,,c\n")
-    with pytest.raises(ValueError, match="psnr = 131.65"):
-        published(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        published(tmp_path / "none")
+def test_a_perfect_picture_does_not_hide_the_mean(pair):
+    restored, clean = pair
+    with pytest.warns(UserWarning, match="the mean PSNR leaves out 1 of 2 pictures") as told:
+        table = score([restored[0], clean[1]], clean, PLAIN, lpips=False)
+    assert len(told) == 1 and table.attrs["perfect"] == {"psnr": 1}
+    assert table["psnr"].iloc[-1] == table["psnr"].iloc[0] and math.isinf(table["psnr"].iloc[1])
+    assert table["ssim"].iloc[-1] == pytest.approx(table["ssim"].iloc[:2].mean())
+
+
+def test_all_perfect_is_infinite_without_a_word(pair, recwarn):
+    table = score(pair[1], pair[1], PLAIN, lpips=False)
+    assert math.isinf(table["psnr"].iloc[-1]) and not len(recwarn)
+
+
+def test_an_error_names_its_picture_whatever_its_name(pair):
+    restored, clean = pair
+    names = ["a", "frame {i} {b} 100%"]
+    with pytest.raises(ValueError, match=re.escape(f"restored {names[1]} holds NaN")):
+        score([restored[0], restored[1] * math.nan], clean, PLAIN, names)
+    with pytest.raises(ValueError, match=re.escape(f"{names[1]} differ in shape")):
+        score([restored[0], restored[1, :, 1:]], clean, PLAIN, names)

@@ -13,6 +13,7 @@ from irsde import DenoisingSDE, Restorer, ThetaSchedule
 from irsde.folders import degrade_files, restore_files
 from irsde.images import read
 from irsde.nafnet import ConditionalNAFNet
+from irsde.noise import adapt, as_grey, independent
 from irsde.predict import CleanPrediction, inner
 from irsde.restore import Sampling, noise_level
 from irsde.tiling import Ensemble, Tiled, tile_weights
@@ -182,6 +183,15 @@ def test_a_callback_sees_every_call(restorer):
         dict(mask=np.ones((20, 24), bool)),
         dict(sigma=0.1),
         dict(tile=2.5),
+        dict(seed=-1),
+        dict(seed=1.5),
+        dict(seed=2**64),
+        dict(clamp_x0=0.5),
+        dict(clamp_x0=(0, 1, 2)),
+        dict(clamp_x0=("a", "b")),
+        dict(enlarged=True),
+        dict(invert_mask=True),
+        dict(invert_mask="yes"),
     ],
 )
 def test_wrong_options(restorer, wrong):
@@ -240,6 +250,17 @@ def test_inpainting_keeps_what_is_known(sde, rng):
         r(pixels, mask=mask[:4])
 
 
+def test_a_folder_of_masks_goes_by_the_pictures_name(sde, rng, tmp_path):
+    r = Restorer(CleanPrediction(sde, nafnet()), sde, {"task": "inpainting", "steps": 1})
+    mask = np.ones((20, 24), bool)
+    mask[5:9, 5:9] = False
+    save(tmp_path / "masks" / "frame.0001.png", mask)
+    path = save(tmp_path / "in" / "frame.0001.png", photo(rng) // 2)
+    assert np.array_equal(np.asarray(r(path, mask=tmp_path / "masks")), np.asarray(r(path, mask=mask)))
+    with pytest.raises(ValueError, match="is a folder"):
+        r(photo(rng), mask=tmp_path / "masks")
+
+
 def test_super_resolution_enlarges(sde, rng):
     r = Restorer(CleanPrediction(sde, nafnet()), sde, {"task": "super-resolution", "steps": 1, "factor": 2})
     assert r(photo(rng, 10, 12)).shape == (20, 24, 3)
@@ -257,7 +278,8 @@ def test_denoising_starts_at_the_noise(denoising):
     assert seen == [21, 10]
     with pytest.raises(ValueError, match="sigma"):
         r(picture(3, 20, 24), sigma=2.0)
-    assert torch.equal(r(picture(3, 20, 24), sigma=0.0), picture(3, 20, 24))
+    with pytest.warns(UserWarning, match="hardly any noise"):
+        assert torch.equal(r(picture(3, 20, 24), sigma=0.0), picture(3, 20, 24))
 
 
 def test_noise_level_is_the_median_of_its_windows(generator):
@@ -284,7 +306,280 @@ def test_the_module_can_be_called(tmp_path, restorer, rng):
     )
 
 
+# ---- noise that the network has not seen
+
+
+@pytest.fixture
+def denoiser(denoising):
+    net = CleanPrediction(denoising, nafnet())
+    return Restorer(net, denoising, {"task": "denoising", "solver": "exp-ode-2", "steps": 1}, "cpu")
+
+
+def test_grey_noise_becomes_independent_and_its_mean_stays(generator):
+    n = 0.1 * torch.randn(1, 1, 400, 400, generator=generator)
+    three = independent(n.expand(1, 3, -1, -1), 0.1, torch.randn(1, 3, 400, 400, generator=generator))
+    cov = np.cov(three[0].flatten(1).numpy()) / 0.01
+    np.testing.assert_allclose(cov, 3 * np.eye(3), atol=6 * 3 * (2 / 160000) ** 0.5)
+    torch.testing.assert_close(three.mean(1, keepdim=True), n, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "sigma, lam, grey", [(0.1, 0.3, False), (0.5, 0.3, False), (0.1, 0.3, True), (0.5, 0.3, True)]
+)
+def test_there_and_back(sigma, lam, grey, generator):
+    way, level = adapt(sigma, lam, grey)
+    y = torch.rand(1, 3, 8, 8, generator=generator)
+    y = y[:, :1].expand(1, 3, -1, -1) if grey else y
+    there = way.into(y, torch.randn(1, 3, 8, 8, generator=generator))
+    back = way.back(there)
+    if grey:
+        back, y = back.mean(1), y.mean(1)
+    torch.testing.assert_close(back, y, rtol=0, atol=1e-6)
+    assert level <= lam and level == pytest.approx(way.contrast * sigma * (3**0.5 if grey else 1))
+    low, high = way.clamp((0, 1))
+    assert way.back(torch.tensor([low, high])).tolist() == pytest.approx([0, 1]) and way.clamp(None) is None
+    if not grey and sigma < lam:
+        assert torch.equal(there, y)
+
+
+def test_what_the_network_is_shown_of_a_grey_picture(denoising):
+    "An exact denoiser of independent noise: the posterior mean of a flat prior N(1/2, 0.2^2)"
+    seen = []
+
+    class Exact(torch.nn.Module):
+        arguments = {"channels": 3}
+
+        def forward(self, x, mu, t):
+            seen.append((x.clone(), t))
+            s = float(denoising.std(t))
+            x0 = 0.5 + (x - 0.5) * 0.04 / (0.04 + s * s)
+            return (x - x0) / s
+
+    r = Restorer(Exact(), denoising, {"task": "denoising"}, "cpu")
+    g = torch.Generator().manual_seed(1)
+    for sigma, most in ((20 / 255, 1.0), (60 / 255, 0.73)):
+        y = 0.5 + sigma * torch.randn(1, 128, 128, generator=g)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = r(y, sigma=sigma, steps=1, clamp_x0=None, solver="exp-ode-2")
+        x, t = seen[-1]
+        noise = x[0] - 0.5
+        cov = np.cov(noise.flatten(1).numpy()) / float(denoising.std(t)) ** 2
+        np.testing.assert_allclose(cov, np.eye(3), atol=0.1)  # just what it knows
+        assert float(x.std()) <= denoising.lam * 1.02 and found.shape == y.shape
+        assert (found - 0.5).std() < most * (y - 0.5).std()
+
+
+def test_grey_comes_out_grey_and_the_seed_decides(denoiser, rng):
+    grey = np.clip(128 + 20 * rng.standard_normal((24, 20)), 0, 255).astype(np.uint8)
+    three = np.dstack([grey] * 3)
+    one, found = denoiser(grey, sigma=20 / 255), denoiser(three, sigma=20 / 255)
+    assert np.array_equal(found[..., 0], one) and (np.ptp(found.astype(int), axis=-1) == 0).all()
+    assert np.array_equal(denoiser(grey, sigma=20 / 255), one)
+    assert not np.array_equal(denoiser(grey, sigma=20 / 255, seed=1), one)
+    rgba = np.dstack([three, rng.integers(0, 256, (24, 20), dtype=np.uint8)])
+    assert np.array_equal(denoiser(rgba, sigma=20 / 255), np.dstack([found, rgba[..., 3]]))
+    nearly = three.copy()
+    nearly[::2, :, 1] += 1  # as lossy WebP does
+    assert (np.ptp(denoiser(nearly, sigma=20 / 255).astype(int), axis=-1) == 0).all()
+    assert as_grey(torch.rand(3, 9, 9)) is None
+    many = denoiser.samples(grey, 3, sigma=20 / 255, all=True, solver="exp-sde-2", steps=2)
+    assert not np.array_equal(many.all[0], many.all[1])
+
+
+def test_a_batch_of_grey_pictures_is_restored_as_one_by_one(denoiser, rng):
+    pictures = [
+        np.clip(128 + s * rng.standard_normal((24, 20)), 0, 255).astype(np.uint8) for s in (20, 20, 60, 70)
+    ]
+    from irsde.images import as_pictures
+
+    jobs = [denoiser.prepare(as_pictures(p)[0][0], sigma=s / 255) for p, s in zip(pictures, (20, 20, 60, 70))]
+    assert jobs[0].kin == jobs[1].kin and len({job.kin for job in jobs[1:]}) == 3  # contrasts differ
+    keys = [(0, 7, 0), (0, 9, 0)]
+    both = denoiser.restore_batch(jobs[:2], keys, Sampling())
+    each = [denoiser.restore_batch([job], [key], Sampling())[0] for job, key in zip(jobs, keys)]
+    torch.testing.assert_close(torch.stack(both), torch.stack(each), rtol=0, atol=1e-5)
+
+
+def test_more_noise_than_the_model_knows(denoiser, rng):
+    colour = np.clip(128 + 110 * rng.standard_normal((32, 40, 3)), 0, 255).astype(np.uint8)
+    for sigma in (None, 100 / 255):
+        with pytest.warns(UserWarning, match="is above 75/255"):
+            assert denoiser(colour, sigma=sigma).shape == colour.shape
+    with pytest.warns(UserWarning, match="is above 43/255.*in a grey picture"):
+        denoiser(colour[..., 0], sigma=50 / 255)
+    from irsde.images import as_pictures
+
+    (given,), _ = as_pictures(colour)
+    job = denoiser.prepare(given, sigma=100 / 255)
+    assert job.sigma == 100 / 255 and job.t_start == 100 and len(job.notes) == 1
+    tiled = denoiser(colour, sigma=100 / 255, tile=32, overlap=8)  # the clamp goes by the contrast there too
+    assert tiled.shape == colour.shape
+
+
+def test_weights_that_cannot_be_helped_say_so(sde, rng):
+    net = CleanPrediction(sde, nafnet())
+    grey = rng.integers(0, 256, (20, 24), dtype=np.uint8)
+    for more in ({}, {"training": {"loss": "regression"}}):
+        r = Restorer(net, sde, {"task": "denoising", **more}, "cpu")
+        with pytest.warns(UserWarning, match="picture is grey"):
+            r(grey)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            r(photo(rng))
+
+
+# ---- asked wrongly
+
+
+def test_what_is_wrong_for_the_task_is_refused_before_the_first_file(restorer, denoiser, tmp_path):
+    for how, given, said in (
+        (Sampling(), dict(mask=tmp_path / "no.png"), "mask= is for inpainting"),
+        (Sampling(), dict(invert_mask=True), "is for inpainting"),
+        (Sampling(), dict(enlarged=True), "is for super-resolution"),
+        (Sampling(), dict(seed=-1), "seed is a whole number from 0"),
+        (Sampling(), dict(sigma=0.1), "sigma= is for"),
+        (Sampling(tile=1), dict(), "tile=1 is too small: take a tile of at least"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            restorer.check(how, **given)
+    with pytest.raises(ValueError, match="would all be the same.*exp-sde-2"):
+        denoiser.check(Sampling(), samples=2)
+    with pytest.raises(ValueError, match="sigma=25/255"):
+        denoiser.check(Sampling(), sigma=25)
+    denoiser.check(Sampling("exp-sde-2"), samples=2, seed=2**64 - 1, sigma=1.0)
+    filler = Restorer(restorer.model, restorer.sde, {"task": "inpainting"}, "cpu")
+    with pytest.raises(FileNotFoundError, match="no mask"):
+        filler.check(Sampling(), mask=tmp_path / "no.png")
+    with pytest.raises(ValueError, match="mask="):
+        filler.check(Sampling(), invert_mask=True)
+    filler.check(Sampling(), mask=tmp_path, invert_mask=True)
+    plain = Restorer(restorer.model, restorer.sde, {"training": {"loss": "regression"}}, "cpu")
+    with pytest.raises(ValueError, match="regression"):
+        plain.check(Sampling(), samples=2)
+
+
+def test_weights_that_are_none(restorer, tmp_path, rng):
+    for given, error, said in (
+        ("photo.png", ValueError, "the picture comes first"),
+        (tmp_path / "photo.JPG", ValueError, "the picture comes first"),
+        (photo(rng), TypeError, "the picture comes first"),
+        (Image.fromarray(photo(rng)), TypeError, "the picture comes first"),
+        (tmp_path, ValueError, "is a folder"),
+        ("derain", FileNotFoundError, "deraining is one"),
+        ("superresolution", FileNotFoundError, "super-resolution is one"),
+    ):
+        with pytest.raises(error, match=said):
+            Restorer.from_pretrained(given)
+    with pytest.raises(ValueError, match="is a folder"):
+        restorer.save_pretrained(tmp_path)
+    for device in ("gpu", "cdua", 1.5):
+        with pytest.raises(ValueError, match="auto, cpu, cuda"):
+            restorer.to(device)
+
+
+def test_a_picture_of_full_size_is_taken_as_it_is(sde, rng):
+    r = Restorer(CleanPrediction(sde, nafnet()), sde, {"task": "super-resolution", "steps": 1, "factor": 2})
+    assert r(photo(rng, 11, 13), enlarged=True).shape == (11, 13, 3)
+    assert r.samples(photo(rng, 11, 13), 2, enlarged=True).std.shape == (11, 13)
+
+
+def test_notes_are_one_warning_at_the_callers_line(sde, rng):
+    r = Restorer(CleanPrediction(sde, nafnet()), sde, {"task": "inpainting", "steps": 1})
+    mask = np.zeros((20, 24), bool)
+    mask[:3, :3] = True
+    pixels = photo(rng) // 2
+    for call in (lambda: r(pixels, mask=mask), lambda: r.samples(pixels, 2, mask=mask)):
+        with pytest.warns(UserWarning, match="invert_mask=True") as caught:
+            call()
+        assert len(caught) == 1 and caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(r(pixels, mask=mask, invert_mask=True), r(pixels, mask=~mask))
+
+
+def test_values_around_zero_are_refused(restorer, denoiser):
+    x = picture(3, 40, 40)
+    for given in (2 * x - 1, (2 * x - 1).permute(1, 2, 0).numpy(), (2 * x - 1)[None], 2 * x[:1] - 1):
+        for r in (restorer, denoiser):
+            with pytest.raises(ValueError, match=r"values from -.*\(x \+ 1\) / 2 brings them into"):
+                r(given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        restorer(x)
+        dark = 0.05 * x + 60 / 255 * torch.randn(3, 40, 40, generator=torch.Generator().manual_seed(0))
+        denoiser(dark, sigma=60 / 255)
+
+
+def test_what_the_network_clips_is_said(restorer, denoiser):
+    x = picture(3, 40, 40)
+    array = x.permute(1, 2, 0).numpy()
+    for given in (3 * x, x * 1.15, x - 0.4, 3 * array, 3.0 * array.astype(np.float64), 3 * x.half()):
+        with pytest.warns(UserWarning, match="0 to 1 is clipped"):
+            restorer(given)
+    few = x.clone()
+    few[0, 0, :2] = 1.4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in (x, x * 1.1, few):
+            restorer(given)
+        denoiser(x + 40 / 255 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)))
+
+
+def test_few_bits_in_sixteen_are_said(restorer, rng):
+    pixels = photo(rng).astype(np.uint16)
+    for factor, bits in ((1, 8), (4, 10), (16, 12)):
+        with pytest.warns(UserWarning, match=f"of 65535.*{bits}-bit numbers"):
+            restorer(pixels * np.uint16(factor))
+    with pytest.warns(UserWarning, match="8-bit numbers"):
+        restorer(Image.fromarray(pixels[..., 0].astype(np.int32)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for given in (pixels * np.uint16(257), pixels * np.uint16(0), pixels.astype(np.uint8)):
+            restorer(given)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_come_back_as_they_came(restorer, kind):
+    x = picture(3, 20, 24).to(kind)
+    found = restorer(x)
+    assert found.dtype == kind
+    torch.testing.assert_close(found.float(), restorer(x.float()), rtol=0, atol=0.01)
+    assert restorer(x[None]).dtype == kind
+
+
+def test_a_turned_photo_and_a_mask(sde, rng, tmp_path):
+    r = Restorer(CleanPrediction(sde, nafnet()), sde, {"task": "inpainting", "steps": 1})
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.fromarray(photo(rng) // 2).save(tmp_path / "a.png", exif=exif)
+    mask = np.ones((24, 20), bool)
+    mask[3:9, 3:9] = False
+    with Image.open(tmp_path / "a.png") as image:
+        for given in (tmp_path / "a.png", image):
+            with pytest.warns(UserWarning, match="turned upright"):
+                r(given, mask=mask)
+    with pytest.raises(ValueError, match="24x20, the picture 20x24.*turned upright"):
+        r(tmp_path / "a.png", mask=mask.T)
+
+
+def test_holes_of_a_transparent_picture_are_filled(sde, rng):
+    r = Restorer(CleanPrediction(sde, nafnet()), sde, {"task": "inpainting", "steps": 1})
+    pixels = np.dstack([photo(rng) // 2, np.full((20, 24), 255, np.uint8)])
+    pixels[5:9, 5:9, 3] = 0
+    with pytest.warns(UserWarning, match="transparent"):
+        found = r(pixels)
+    assert (found[..., 3] == 255).all()
+    known = pixels[..., 3] == 255
+    assert np.array_equal(found[known], pixels[known]) and not np.array_equal(found[~known], pixels[~known])
+
+
 # ---- folders
+
+
+def names(folder):
+    "What lies in it, without the hidden file that says how it was made"
+    return sorted(p.name for p in folder.iterdir() if p.name[0] != ".")
 
 
 @pytest.fixture
@@ -298,7 +593,7 @@ def test_a_folder(folder, restorer, tmp_path):
     seen = []
     report = restore_files(folder, tmp_path / "out", restorer, progress=lambda *args: seen.append(args[:2]))
     assert report["status"].tolist() == ["restored"] * 3 and seen == [(1, 3), (2, 3), (3, 3)]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg", "c.png"]
+    assert names(tmp_path / "out") == ["a.png", "b.jpg", "c.png"]
     one = restore_files(folder / "c.png", tmp_path / "one", restorer, seed=0)
     assert (
         np.array_equal(read(tmp_path / "one" / "c.png").values, read(tmp_path / "out" / "c.png").values)
@@ -320,7 +615,7 @@ def test_it_goes_on_where_it_stopped(folder, restorer, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         restore_files(folder, tmp_path / "out", restorer, progress=stop)
-    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert len(names(tmp_path / "out")) == 2
     report = restore_files(folder, tmp_path / "out", restorer)
     assert report["status"].tolist() == ["skipped", "skipped", "restored"]
     assert (
@@ -333,7 +628,7 @@ def test_a_bad_file_is_named_and_the_rest_is_done(folder, restorer, tmp_path):
     (folder / "b.jpg").write_bytes(b"no picture")
     report = restore_files(folder, tmp_path / "out", restorer)
     assert report["status"].tolist() == ["restored", "failed", "restored"] and "b.jpg" in report["error"][1]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert names(tmp_path / "out") == ["a.png", "c.png"]
 
 
 def test_inputs_are_never_written_over(folder, restorer, tmp_path, rng):
@@ -343,7 +638,7 @@ def test_inputs_are_never_written_over(folder, restorer, tmp_path, rng):
     save(tmp_path / "other" / "a.png", photo(rng))
     for run in (lambda i, o: restore_files(i, o, restorer), lambda i, o: degrade_files(i, o, half)):
         before = (folder / "a.png").read_bytes()
-        for inputs, out in ((folder, folder), (folder, folder / "out"), (folder / "a.png", folder)):
+        for inputs, out in ((folder, folder), (folder / "a.png", folder)):
             with pytest.raises(ValueError, match="written over"):
                 run(inputs, out)
         with pytest.raises(ValueError, match="several inputs"):
@@ -401,3 +696,23 @@ def test_a_regression_is_called_once(sde):
             DenoisingSDE(ThetaSchedule(delta=0.04), 0.3),
             {"task": "denoising", "training": {"loss": "regression"}},
         )(x, sigma=0.1)
+
+
+# ---- measured material
+
+
+def test_measured_material_of_the_wrong_kind_is_named_in_plain_words(tmp_path):
+    from irsde.degrade import Holes, load_kernels
+
+    masks = torch.ones(1, 20, 30)
+    masks[:, 5:9, 5:9] = 0
+    with pytest.raises(ValueError, match="masks of 30x20 are too small for a picture of 40x24: take masks"):
+        Holes(masks=masks)(torch.rand(1, 3, 24, 40))
+    with pytest.raises(IsADirectoryError, match="is a folder.*one .npz file, and there is none in it"):
+        load_kernels(tmp_path)
+    np.savez(tmp_path / "k.npz", np.full((3, 3), 1 / 9))
+    with pytest.raises(IsADirectoryError, match="such as .*k.npz"):
+        load_kernels(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        load_kernels(tmp_path / "none.npz")
+    assert len(load_kernels(tmp_path / "k.npz")) == 1

@@ -1,16 +1,36 @@
 "The loop, a run's folder, and going on as if nothing had happened."
 
+import contextlib
+import csv
+import errno
 import json
 import math
+import signal
+import sys
+import warnings
+from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
+from accelerate.tracking import GeneralTracker
 
+from irsde import runs
 from irsde.checkpoint import load, make_model
 from irsde.losses import noise_matching_loss
 from irsde.predict import LOSSES, clean_matching_loss, inner
 from irsde.runs import read_config, rebuild, train
-from irsde.training import Settings, Training, draw, learning_rate, make_optimiser, optimise, time_odds
+from irsde.states import Log, read_state, states, write_state
+from irsde.training import (
+    Settings,
+    Training,
+    draw,
+    learning_rate,
+    make_optimiser,
+    optimise,
+    replanned,
+    time_odds,
+)
 
 from .conftest import picture
 
@@ -346,3 +366,325 @@ def test_validation_goes_into_the_log(tmp_path, sde):
         "00000003.png",
         "00000006.png",
     ]
+
+
+# ---- a disk that is full
+
+
+@contextlib.contextmanager
+def no_room(*steps):
+    "Writing the state of some steps fails, as on a full disk; what was written of it stays for `replacing`"
+    real = Path.write_bytes
+
+    def write(path, data):
+        if path.parent.name == "states" and step_now[0] in steps:
+            real(path, bytes(data)[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, data)
+
+    step_now, packed = [0], torch.save
+
+    def pack(state, file):
+        step_now[0] = state["step"]
+        return packed(state, file)
+
+    with patch.object(Path, "write_bytes", write), patch("torch.save", pack):
+        yield
+
+
+def said(caught):
+    return [str(warning.message) for warning in caught]
+
+
+def go(folder, sde, s, **more):
+    how = dict(progress=False, cpu=True)
+    return train(folder, model_for(sde), sde, clean_matching_loss, stream, s, **{**how, **more})
+
+
+def agree(run):
+    "The step of the newest state, which is also the model's"
+    step = read_state(states(run)[0])["step"]
+    assert load(Path(run, "model.safetensors"))[2]["step"] == step
+    assert not [path for path in Path(run).rglob(".*") if path.is_file()]
+    return step
+
+
+def test_a_full_disk_costs_no_step(tmp_path, sde):
+    whole = weights(go(tmp_path / "whole", sde, settings(iterations=7)))
+    with no_room(4), pytest.warns(UserWarning) as caught:
+        path = go(tmp_path / "run", sde, settings(iterations=7))
+    assert said(caught) == [
+        "step 4 could not be saved (No space left on device); the state of step 2 is whole: "
+        "training goes on and saves again in 2 steps"
+    ]
+    assert agree(tmp_path / "run") == 7
+    assert all(torch.equal(a, whole[k]) for k, a in weights(path).items())
+
+
+@pytest.mark.parametrize("full, kept", [((4, 6), 2), ((2, 4, 6), 0)])
+def test_a_disk_full_to_the_end_says_how_to_go_on(tmp_path, sde, full, kept):
+    whole = weights(go(tmp_path / "whole", sde, settings()))
+    with no_room(*full), pytest.warns(UserWarning, match="training goes on"):
+        with pytest.raises(OSError, match=f"step 6 could not be saved.*resume=True goes on from step {kept}"):
+            go(tmp_path / "run", sde, settings())
+    if kept:
+        assert agree(tmp_path / "run") == kept
+    alone = weights(tmp_path / "run" / "model-6.safetensors")  # smaller than a state, so it found room
+    assert all(torch.equal(a, whole[k]) for k, a in alone.items())
+    path = go(tmp_path / "run", sde, settings(), resume=True)
+    assert agree(tmp_path / "run") == 6
+    assert all(torch.equal(a, whole[k]) for k, a in weights(path).items())
+
+
+def test_a_model_that_cannot_be_written_keeps_the_state_back(tmp_path, sde, monkeypatch):
+    "Both files of a save, or none"
+    from irsde import checkpoint
+
+    real = checkpoint.save
+
+    def save(path, model, sde, **about):
+        if about["step"] == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, model, sde, **about)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    with pytest.warns(UserWarning, match="step 4 could not be saved"):
+        with pytest.raises(RuntimeError, match="bad luck"):
+
+            def unlucky(start=0, part=(0, 1)):
+                for k, batch in enumerate(stream(start, part), start):
+                    if k == 4:
+                        raise RuntimeError("bad luck")
+                    yield batch
+
+            train(
+                tmp_path / "run",
+                model_for(sde),
+                sde,
+                clean_matching_loss,
+                unlucky,
+                settings(),
+                progress=False,
+                cpu=True,
+            )
+    assert agree(tmp_path / "run") == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit to the size of a file there")
+def test_a_real_limit_is_survived(tmp_path, sde):
+    "No file may grow beyond half a state: torch.save alone would raise a RuntimeError, and spoil the old one"
+    import resource
+
+    go(tmp_path / "run", sde, settings(iterations=2))
+    state = states(tmp_path / "run")[0]
+    before, size = state.read_bytes(), state.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_state(state, {"weights": torch.zeros(size)})
+        with (
+            pytest.warns(UserWarning, match="could not be saved"),
+            pytest.raises(OSError, match="resume=True"),
+        ):
+            go(tmp_path / "run", sde, settings(iterations=6, schedule="constant"), resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert state.read_bytes() == before and agree(tmp_path / "run") == 2
+    go(tmp_path / "run", sde, settings(iterations=6, schedule="constant"), resume=True)
+    assert agree(tmp_path / "run") == 6
+
+
+def test_a_kill_between_the_two_files_is_settled(tmp_path, sde):
+    go(tmp_path / "run", sde, settings(iterations=2))
+    old = (tmp_path / "run" / "model.safetensors").read_bytes()
+    go(tmp_path / "run", sde, settings(iterations=4), resume=True)
+    wanted = weights(tmp_path / "run" / "model.safetensors")
+    (tmp_path / "run" / "model.safetensors").write_bytes(old)
+    with pytest.warns(UserWarning, match="finished after 4 steps"):
+        path = go(tmp_path / "run", sde, settings(iterations=4), resume=True)
+    assert agree(tmp_path / "run") == 4
+    assert all(torch.equal(a, wanted[k]) for k, a in weights(path).items())
+
+
+def test_log_and_strips_that_cannot_be_written_stop_nothing(tmp_path, sde, monkeypatch):
+    def validation(model):
+        return {"psnr": 12.5, "ssim": math.nan, "strip": torch.rand(3, 8, 8)}
+
+    real, fail = runs.write_image, [True]
+
+    def write_image(path, picture):
+        if fail[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, picture)
+
+    def write_all(log):
+        if fail[0] and log.rows[-1]["step"] < 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fail[0] = False
+        return Log.kept(log)
+
+    monkeypatch.setattr(runs, "write_image", write_image)
+    monkeypatch.setattr(Log, "kept", Log.write_all, raising=False)
+    monkeypatch.setattr(Log, "write_all", write_all)
+    with pytest.warns(UserWarning) as caught:
+        go(tmp_path / "run", sde, settings(), validation=validation)
+    assert [len([text for text in said(caught) if word in text]) for word in (".png", "log.csv")] == [2, 1]
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    assert [row["step"] for row in rows] == [str(k) for k in range(7)]
+    assert rows[0]["val_psnr"] == "12.5" and rows[0]["val_ssim"] == ""  # what could not be had is empty
+    assert [path.name for path in (tmp_path / "run" / "strips").iterdir()] == ["00000006.png"]
+
+
+def test_a_log_is_whole_after_a_full_disk_and_a_crash(tmp_path):
+    log = Log(tmp_path / "log.csv")
+    log.add(step=1, loss=0.5)
+
+    class Full(csv.DictWriter):
+        def writerow(self, row):
+            self.writer.writerow([1])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with patch("irsde.states.csv.DictWriter", Full), pytest.warns(UserWarning, match="next row"):
+        log.add(step=2, loss=0.4)
+    assert log.path.read_text().splitlines() == ["step,loss", "1,0.5"]
+    log.add(step=3, loss=0.3)
+    with log.path.open("a") as file:
+        file.write("4,0.2")  # of 0.25: its line has no end
+    again = Log(log.path, after=9)
+    assert [row["step"] for row in again.rows] == ["1", "2", "3"]
+    log.path.write_bytes(log.path.read_bytes() + b"\0\0\0\0\n\xff,1\n")
+    assert len(Log(log.path, after=9).rows) == 3
+
+
+def test_a_tracker_that_fails_is_left_alone(tmp_path, sde):
+    class Failing(GeneralTracker):
+        name, requires_logging_directory = "failing", False
+
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+
+        tracker = property(lambda self: None)
+
+        def store_init_configuration(self, values):
+            pass
+
+        def log(self, values, step):
+            self.calls += 1
+            raise OSError("no space for events")
+
+        def finish(self):
+            raise AssertionError("it is left alone")
+
+    tracker = Failing()
+    with pytest.warns(UserWarning, match="the tracker has stopped .no space for events"):
+        go(tmp_path / "run", sde, settings(), tracker=tracker)
+    assert tracker.calls == 1 and agree(tmp_path / "run") == 6
+
+
+# ---- longer than planned
+
+
+@pytest.mark.parametrize("at", [3, 6])
+def test_a_run_is_trained_longer(tmp_path, sde, at):
+    "With a constant rate it is the longer run, whether it was stopped or finished"
+    whole = weights(go(tmp_path / "whole", sde, settings(iterations=9)))
+    with contextlib.suppress(KeyboardInterrupt):
+        train(
+            tmp_path / "run",
+            model_for(sde),
+            sde,
+            clean_matching_loss,
+            lambda start=0, part=(0, 1): interrupted(start, part, at),
+            settings(),
+            progress=False,
+            cpu=True,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing to say: the rate is as it was
+        path = go(tmp_path / "run", sde, settings(iterations=9), resume=True)
+    assert all(torch.equal(a, whole[k]) for k, a in weights(path).items()) and agree(tmp_path / "run") == 9
+    config = read_config(tmp_path / "run")
+    assert config["settings"]["iterations"] == 9
+    assert [(made["after"], made["iterations"]) for made in config["made"]] == [(0, 6), (at, 9)]
+
+
+def interrupted(start, part, at):
+    for k, batch in enumerate(stream(start, part), start):
+        if k == at - 1 and at < 6:
+            signal.raise_signal(signal.SIGINT)
+        yield batch
+
+
+@pytest.mark.parametrize("schedule", [dict(schedule="cosine"), dict(schedule="multistep", milestones=(3,))])
+def test_a_shape_is_stretched_and_told(tmp_path, sde, schedule):
+    go(tmp_path / "run", sde, settings(**schedule))
+    longer = {**schedule, **({"milestones": (6,)} if "milestones" in schedule else {}), "iterations": 12}
+    with pytest.warns(UserWarning, match="stretched over the new length") as caught:
+        go(tmp_path / "run", sde, settings(**longer), resume=True)
+    now, before = learning_rate(settings(**longer), 7), learning_rate(settings(**schedule), 6)
+    assert f"goes on from {now:.3g}, where it was {before:.3g}" in said(caught)[0]
+    rows = list(csv.DictReader((tmp_path / "run" / "log.csv").open()))
+    found = [float(row["lr"]) for row in rows if row["lr"]]
+    wanted = [learning_rate(settings(**(schedule if k < 7 else longer)), k) for k in range(1, 13)]
+    assert found == pytest.approx(wanted, rel=1e-4)
+    assert all(float(row["loss"]) < 1 for row in rows if row["loss"])
+
+
+def test_other_lengths(tmp_path, sde):
+    s = settings(schedule="cosine")
+    go(tmp_path / "run", sde, s)
+    before = (tmp_path / "run" / "config.json").read_text()
+    with pytest.raises(ValueError, match="has done 6 steps, so iterations=5 is too few"):
+        go(tmp_path / "run", sde, settings(schedule="cosine", iterations=5), resume=True)
+    with pytest.warns(UserWarning, match="finished after 6 steps: iterations=MORE with resume=True.*init="):
+        go(tmp_path / "run", sde, s, resume=True)
+    with pytest.raises(
+        ValueError, match="this run already, finished after 6 steps: iterations=MORE with resume"
+    ):
+        go(tmp_path / "run", sde, s)
+    assert (tmp_path / "run" / "config.json").read_text() == before
+    text = replanned(settings(**vars(s)), settings(**{**vars(s), "iterations": 8}), 0)
+    assert text == ""  # a run that has not begun is planned anew
+
+
+def test_another_run_is_told_apart_by_each_value_once(tmp_path, sde):
+    go(tmp_path / "run", sde, settings(), about={"recipe": {"lr": 1e-3}})
+    with pytest.raises(ValueError) as error:
+        go(tmp_path / "run", sde, settings(lr=1e-2), about={"recipe": {"lr": 1e-2}}, resume=True)
+    assert str(error.value).count("lr is 0.001, not 0.01") == 1
+    go(
+        tmp_path / "run",
+        sde,
+        settings(iterations=8),
+        about={"recipe": {}},
+        resume=True,
+        may_change=("recipe",),
+    )
+
+
+def test_states_of_a_future_that_was_given_up_go(tmp_path, sde):
+    "A damaged newest state does not push the good ones out"
+    s = settings(keep=1)
+    go(tmp_path / "run", sde, settings(keep=2))
+    newest = states(tmp_path / "run")[0]
+    newest.write_bytes(b"damaged")
+    (tmp_path / "run" / "states" / "step-mine.pt").write_bytes(b"a copy")
+    with pytest.warns(UserWarning, match="trying the one before"):
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                tmp_path / "run",
+                model_for(sde),
+                sde,
+                clean_matching_loss,
+                lambda start=0, part=(0, 1): interrupted(start, part, 5),
+                s,
+                resume=True,
+                progress=False,
+                cpu=True,
+            )
+    assert [path.name for path in states(tmp_path / "run")] == ["step-00000005.pt"] and agree(
+        tmp_path / "run"
+    ) == 5
+    assert (tmp_path / "run" / "states" / "step-mine.pt").exists()

@@ -1,0 +1,388 @@
+"What to train on, going on with other pictures or for longer, looking before a training, and scoring."
+
+import json
+import os
+import warnings
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from irsde import metrics, recipes, scoring
+from irsde.checkpoint import load
+from irsde.material import changes, going_on, pictures_of, read_table, split
+from irsde.recipes import Recipe, check_task, demo, evaluate_task, train_command, train_task
+from irsde.restore import Restorer
+from irsde.runs import read_config
+from irsde.scoring import name_of
+from irsde.tasks import TASKS
+
+SMALL = dict(budget="smoke", preset="tiny", iterations=2, batch=2, crop=16)
+
+
+def save(path, size=(24, 24), seed=0, bands=3):
+    "A picture of its own"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 256, (*size, bands), dtype=np.uint8)
+    Image.fromarray(values[..., 0] if bands == 1 else values).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    for k in range(10):
+        save(folder / f"p{k}.png", seed=k)
+    return folder
+
+
+def recipe(photos, **more):
+    return Recipe(**{"task": "deraining", "clean": str(photos), **SMALL, **more})
+
+
+def go(asked, run, **how):
+    return train_task(asked, run, cpu=True, progress=False, **how)
+
+
+def used(run):
+    "Name -> use of the pictures that are there"
+    table = read_table(run / "pictures.csv").query("gone == ''")
+    return dict(table[["name", "use"]].values)
+
+
+def quiet(f, *args, **how):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return f(*args, **how)
+
+
+def state_of(path):
+    return load(path)[0].state_dict()
+
+
+# ---- other pictures
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ("gone", "8 pictures to train on, not 9: p2 is gone"),
+        ("new", "10 pictures to train on, not 9: x is new"),
+        ("renamed", "9 pictures to train on, as before: p2 is gone and x is new"),
+        ("held", "8 pictures to train on, not 9: p5 is gone"),
+    ],
+)
+def test_other_pictures_are_refused_and_taken_if_wanted(photos, tmp_path, change, said):
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    assert [name for name, use in used(run).items() if use == "held out"] == ["p5"]
+    if change in ("gone", "renamed"):
+        (photos / "p2.png").rename(photos / "x.png" if change == "renamed" else tmp_path / "p2.png")
+    if change == "new":
+        save(photos / "x.png", seed=99)
+    if change == "held":
+        (photos / "p5.png").unlink()
+    with pytest.raises(ValueError, match=f"trained on other pictures: {said}.*new_pictures=True"):
+        go(recipe(photos, iterations=3), run, resume=True)
+    with pytest.warns(UserWarning, match="goes on with other pictures|none of the pictures"):
+        path = go(recipe(photos, iterations=3), run, resume=True, new_pictures=True)
+    about, uses = load(path)[2], used(run)
+    assert about["pictures"] == [*uses.values()].count("train") and about["new_pictures"][0].startswith(
+        "after ste"
+    )
+    assert read_config(run)["about"]["new_pictures"] == about["new_pictures"]
+    if change != "held":
+        assert about["held_out"] == ["p5"] and uses["p5"] == "held out"
+    quiet(go, recipe(photos, iterations=4), run, resume=True)  # nothing more to ask
+    assert used(run) == uses and load(path)[2]["new_pictures"] == about["new_pictures"]
+
+
+def test_what_was_held_out_is_never_trained_on(photos, tmp_path):
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    (photos / "p5.png").rename(tmp_path / "p5.png")
+    save(photos / "a.png", seed=50)
+    quiet(go, recipe(photos, iterations=3), run, resume=True, new_pictures=True)
+    assert used(run)["a"] == "held out"  # new, so never trained on, as others would have been
+    (tmp_path / "p5.png").rename(photos / "p5.png")
+    quiet(go, recipe(photos, iterations=4), run, resume=True, new_pictures=True)
+    assert used(run)["p5"] == "held out" and used(run)["a"] == "held out"
+    assert len(load(run / "model.safetensors")[2]["new_pictures"]) == 2
+
+
+def test_held_out_pictures_of_pairs_go_by_their_clean_one():
+    rows = [("pairs", f"{c}_{k}", c, "train", "") for c in "abcd" for k in (1, 2)]
+    rows += [("pairs", "e_1", "e", "held out", ""), ("pairs", "e_2", "e", "left out", "")]
+    before = pd.DataFrame(rows, columns=["kind", "name", "clean", "use", "gone"])
+    assert going_on([*"abcde"], before) == {"e"}
+    assert going_on([*"abcdx"], before) == {"x"}
+    with pytest.warns(UserWarning, match="none of the pictures that were held out is left"):
+        assert len(going_on([*"abcdabcd"[:4]] + ["b2"][:0], before) or {"few"}) == 1
+        going_on([*"abcd", *"abcd"], before)
+    assert "paired otherwise" in changes(before.assign(clean="z"), before)
+
+
+def test_a_first_run_holds_out_what_it_always_did(photos):
+    task = TASKS["deraining"].at("smoke")
+    table = pictures_of(recipe(photos), task, 16).table
+    assert table.index[table["use"] == "train"].tolist() == split(list(range(10)))[0]
+
+
+def test_a_run_without_a_table_goes_on(photos, tmp_path):
+    "As runs of before had none"
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    (run / "pictures.csv").unlink()
+    config = read_config(run)
+    for name in ("channels", "pattern", "skip_damaged"):
+        del config["about"]["recipe"][name]
+    (run / "config.json").write_text(json.dumps(config))
+    whole = state_of(go(recipe(photos, iterations=4), tmp_path / "whole"))
+    assert Recipe.of(config["about"]["recipe"]) == recipe(photos)
+    again = state_of(quiet(go, Recipe.of(config["about"]["recipe"], iterations=4), run, resume=True))
+    assert again.keys() == whole.keys() and (run / "pictures.csv").exists()
+    (run / "pictures.csv").unlink()
+    (photos / "p2.png").unlink()
+    with pytest.raises(ValueError, match="8 pictures to train on, not 9.*new_pictures=True"):
+        go(recipe(photos, iterations=5), run, resume=True)
+
+
+def test_a_folder_that_moved_and_a_path_written_otherwise(photos, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    monkeypatch.chdir(tmp_path)
+    quiet(go, recipe("photos", iterations=3), run, resume=True)
+    photos.rename(tmp_path / "moved")
+    with pytest.raises(ValueError, match="clean is 'moved', not 'photos'. new_pictures=True"):
+        go(recipe("moved", iterations=4), run, resume=True)
+    with pytest.raises(ValueError, match="holds another run: upright is True, not False"):
+        go(recipe("moved", iterations=4, upright=True), run, resume=True, new_pictures=True)
+    quiet(go, recipe("moved", iterations=4), run, resume=True, new_pictures=True)
+    assert used(run)["p5"] == "held out"
+
+
+# ---- longer, and the same command again
+
+
+def test_a_task_is_trained_longer(photos, tmp_path):
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    with pytest.raises(ValueError, match="this run already, finished after 2 steps: iterations=MORE"):
+        go(recipe(photos), run)
+    with pytest.warns(UserWarning, match="finished after 2 steps.*init="):
+        go(recipe(photos), run, resume=True)
+    with pytest.warns(UserWarning, match="stretched"):
+        path = go(recipe(photos, iterations=4), run, resume=True)
+    assert load(path)[2]["step"] == 4 and read_config(run)["about"]["recipe"]["iterations"] == 4
+    kept = Recipe.of(read_config(run)["about"]["recipe"])
+    with pytest.warns(UserWarning, match="finished after 4 steps"):
+        go(kept, run, resume=True)
+    with pytest.raises(ValueError, match="has done 4 steps, so iterations=3 is too few"):
+        go(recipe(photos, iterations=3), run, resume=True)
+
+
+# ---- damaged pictures
+
+
+def spoil(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def test_a_damaged_picture_and_the_ways_on(photos, tmp_path):
+    spoil(photos / "p2.png")
+    run = tmp_path / "run"
+    asked = recipe(photos, iterations=9)
+    with pytest.raises(OSError, match="p2.*skip_damaged=True.*--check"):
+        quiet(go, asked, run)
+    with pytest.warns(UserWarning):
+        path = go(recipe(photos, iterations=9, skip_damaged=True), run, resume=(run / "config.json").exists())
+    assert load(path)[2]["step"] == 9 and "p2" not in used(run)
+    assert "--skip-damaged" in train_command(load(path)[2]["recipe"])
+
+
+def test_a_look_at_everything_beforehand(photos, tmp_path):
+    fine = check_task(recipe(photos))
+    assert len(fine) == 0 and fine.attrs["pictures"] == 10 and fine.attrs["notes"] == []
+    spoil(photos / "p2.png")
+    save(photos / "q.png", bands=4)
+    save(photos / "tiny.png", size=(8, 9))
+    seen = []
+    table = check_task(recipe(photos), progress=lambda *told: seen.append(told))
+    assert sorted(table["name"]) == ["p2", "q"] and list(table) == ["name", "fault"] and seen
+    assert 'alpha="drop"' in table.set_index("name")["fault"]["q"]
+    assert ["1 of 11 pictures" in note and "tiny" in note for note in table.attrs["notes"]] == [True]
+    assert check_task(recipe(photos, alpha="drop"))["name"].tolist() == ["p2"]
+    alone = check_task(Recipe("deraining", pairs=(str(photos), str(tmp_path / "none")), **SMALL))
+    assert len(alone) == 1 and "none" in alone["fault"][0]
+
+
+# ---- one channel, a pattern, small pictures
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_weights_for_grey(photos, tmp_path, task):
+    path = go(recipe(photos, task=task, channels=1), tmp_path / "run")
+    net, _, about = load(path)
+    assert about["recipe"]["channels"] == 1
+    restorer = Restorer.from_pretrained(path, "cpu")
+    assert restorer.channels == 1
+    how = {"mask": np.arange(24) % 8 * np.ones((24, 1)) > 0} if task == "inpainting" else {}
+    how |= {"sigma": 0.1} if task == "denoising" else {}
+    for bands in (1, 3):
+        picture = save(tmp_path / f"{bands}.png", bands=bands)
+        assert np.asarray(restorer(Image.open(picture), **how)).ndim == (2 if bands == 1 else 3)
+    scores = quiet(evaluate_task, weights=path, clean=photos, lpips=False, device="cpu", out=tmp_path / "out")
+    assert (scores["error"] == "").all() and scores["psnr"].notna().all()
+    assert len(list((tmp_path / "out").glob("*.png"))) == 10
+
+
+def test_new_fields_of_a_recipe(photos):
+    for wrong, said in (
+        ({"channels": 2}, "known are 1, 3"),
+        ({"channels": True}, "channels"),
+        ({"pattern": "{}x4"}, "pattern=? is for pairs="),
+        ({"pairs": ("a", "b"), "pattern": "x4"}, "pattern"),
+        ({"skip_damaged": "yes"}, "skip_damaged"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            recipe(photos, **wrong)
+    asked = recipe("my photos", pairs=("lq", "gt"), pattern="{}x4", channels=1, skip_damaged=True)
+    command = train_command(asked)
+    for words in (
+        '--clean "my photos"',
+        '--pattern "{}x4"',
+        "--channels 1",
+        "--skip-damaged",
+        "--pairs lq gt",
+    ):
+        assert words in command
+    plain = train_command(recipe("photos"))
+    assert not any(word in plain for word in ("channels", "pattern", "skip"))
+    assert Recipe.of(json.loads(json.dumps(asdict(asked)))) == asked
+
+
+def test_pairs_of_super_resolution_by_pattern(tmp_path):
+    for k in range(5):
+        save(tmp_path / "HR" / f"{k}0.png", size=(66, 65), seed=k)  # not a multiple of the factor
+        save(tmp_path / "LR" / f"small-{k}0.png", size=(16, 16), seed=k)
+    pairs = (str(tmp_path / "LR"), str(tmp_path / "HR"))
+    asked = Recipe("super-resolution", pairs=pairs, pattern="small-{}", **SMALL)
+    path = go(asked, tmp_path / "run")
+    assert load(path)[2]["step"] == 2
+    for k in range(5):
+        save(tmp_path / "X4" / f"{k}0.png", size=(16, 16), seed=k)
+    with pytest.raises(ValueError, match="larger than its clean one"):
+        swapped = (str(tmp_path / "HR"), str(tmp_path / "X4"))
+        go(Recipe("super-resolution", pairs=swapped, **SMALL), tmp_path / "swapped")
+    scores = quiet(evaluate_task, weights=path, pairs=pairs, pattern="small-{}", lpips=False, device="cpu")
+    assert len(scores) == 6 and (scores["error"] == "").all()
+
+
+@pytest.mark.parametrize("side", [28, 16, 8])
+def test_pictures_too_small_for_a_metric_train(tmp_path, side, monkeypatch):
+    for k in range(6):
+        save(tmp_path / "small" / f"{k}.png", size=(side, side), seed=k)
+    path = quiet(go, recipe(tmp_path / "small", crop=side), tmp_path / "run")
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    assert load(path)[2]["step"] == 2 and log["val_psnr"].notna().sum() == (2 if side > 8 else 0)
+    if side < 28:
+        assert log["val_ssim"].isna().all()
+
+
+def test_a_validation_that_fails_stops_nothing(photos, tmp_path, monkeypatch):
+    def evaluate(*args, **how):
+        raise ValueError("none of 1 pictures could be scored")
+
+    monkeypatch.setattr(recipes, "evaluate", evaluate)
+    with pytest.warns(UserWarning, match="held out could not be scored"):
+        path = go(recipe(photos), tmp_path / "run")
+    assert load(path)[2]["step"] == 2
+
+
+# ---- scoring
+
+
+@pytest.fixture
+def weights(photos, tmp_path):
+    return go(recipe(photos), tmp_path / "weights")
+
+
+def test_a_table_that_is_none_is_refused_first(photos, weights, tmp_path, monkeypatch):
+    (tmp_path / "own.csv").write_text("a;b\n1;2\n")
+    monkeypatch.setattr(scoring, "evaluate", lambda *args, **how: pytest.fail("the work has begun"))
+    with pytest.raises(ValueError, match="own.csv"):
+        evaluate_task(weights=weights, clean=photos, csv=tmp_path / "own.csv")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        evaluate_task(weights=weights, clean=photos, out=tmp_path / "file" / "out")
+
+
+def test_scores_are_never_lost(photos, weights, tmp_path, monkeypatch):
+    def keep_rows(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(scoring, "keep_rows", keep_rows)
+    how = dict(weights=weights, clean=photos, lpips=False, device="cpu")
+    scores = quiet(evaluate_task, csv=tmp_path / "runs.csv", **how)
+    assert scores.attrs["csv_error"] == "No space left on device" and scores.iloc[-1]["psnr"] > 0
+
+    real = scoring.write_image
+
+    def write_image(path, image):
+        if path.stem == "p3":
+            raise OSError("No space left on device")
+        real(path, image)
+
+    monkeypatch.setattr(scoring, "write_image", write_image)
+    scores = quiet(evaluate_task, out=tmp_path / "out", **how)
+    row = scores.set_index("name").loc["p3"]
+    assert "not written: No space left" in row["error"] and row["psnr"] > 0
+    assert len(list((tmp_path / "out").iterdir())) == 9 and "csv_error" not in scores.attrs
+
+
+def test_names_that_nest_make_folders(weights, tmp_path):
+    for part in ("s1", "s2"):
+        save(tmp_path / "nest" / part / "a.png")
+    how = dict(weights=weights, clean=f"{tmp_path}/nest/*/*.png", out=tmp_path / "out", lpips=False)
+    scores = quiet(evaluate_task, csv=tmp_path / "runs.csv", device="cpu", **how)
+    assert len(scores) == 3 and len(list((tmp_path / "out").rglob("a.png"))) == 2
+    assert set(pd.read_csv(tmp_path / "runs.csv")["test_set"]) == {"nest"}
+
+
+def test_what_does_not_go_together(photos, weights):
+    for wrong, said in (
+        (dict(blind=True), "blind= is for denoising"),
+        (dict(pattern="{}x4"), "pattern=? is for pairs="),
+        (dict(invert_mask=True), "invert_mask"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            evaluate_task(weights=weights, clean=photos, lpips=False, **wrong)
+
+
+def test_names_of_test_sets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [name_of(path) for path in ("x/rain100h/lq", "x/set5", ".", "x/set5/*/a?.png", "a/b/[ab]*/x")] == [
+        "rain100h",
+        "set5",
+        tmp_path.name,
+        "set5",
+        "b",
+    ]
+    assert name_of(os.sep) == "pictures"
+
+
+def test_damaged_files_are_left_out_of_a_score(photos, weights):
+    spoil(photos / "p2.png")
+    how = dict(weights=weights, clean=photos, lpips=False, device="cpu")
+    assert "p2" in quiet(evaluate_task, **how).query("error != ''")["name"].tolist()
+    scores = quiet(evaluate_task, skip_damaged=True, **how)
+    assert "p2" not in scores["name"].tolist() and scores.attrs["n_images"] == 9
+
+
+def test_names_that_moved_are_where_they_were():
+    assert demo is scoring.demo and evaluate_task is scoring.evaluate_task
+    assert recipes.degradation_of("deraining") and metrics.PROTOCOLS and torch.get_num_threads() >= 1

@@ -1,0 +1,225 @@
+"Tables of runs: what is written, and what is refused before the work."
+
+import math
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from irsde import results
+from irsde.results import RUN_COLUMNS, check_table, input_row, keep_rows, made_by, published, record
+
+
+@pytest.fixture(autouse=True)
+def commit(monkeypatch):
+    "No question to git for each row"
+    monkeypatch.setattr(results, "this_commit", lambda: "abc1234")
+
+
+ABOUT = dict(
+    task="denoising",
+    test_set="here",
+    method="irsde",
+    solver="posterior",
+    steps=3,
+    seed=7,
+    budget="smoke",
+    n_images=2,
+    protocol="RGB",
+    psnr=30.12345678,
+    ssim=0.9,
+)
+
+
+def test_rows_are_appended_whole(tmp_path):
+    path = tmp_path / "runs.csv"
+    record(path, dict(ABOUT))
+    record(
+        path, [dict(ABOUT, seed=8), {**ABOUT, "method": "input", "solver": None, "steps": None, "seed": None}]
+    )
+    found = pd.read_csv(path)
+    assert list(found) == RUN_COLUMNS and len(found) == 3
+    assert found["seed"].tolist()[:2] == [7, 8] and math.isnan(found["seed"][2])
+    assert found["psnr"][0] == 30.1235 and found["commit"].notna().all() and found["date"].notna().all()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_row_that_is_none_leaves_the_table_alone(tmp_path):
+    path = tmp_path / "runs.csv"
+    record(path, dict(ABOUT))
+    before = path.read_bytes()
+    for wrong in ({**ABOUT, "speed": 3}, {k: v for k, v in ABOUT.items() if k != "task"}):
+        with pytest.raises(ValueError):
+            record(path, [dict(ABOUT), wrong])
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="columns"):
+        record(tmp_path / "other.csv", dict(ABOUT))
+    assert path.read_bytes() == before and (tmp_path / "other.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_published_numbers_are_read_and_checked(tmp_path):
+    head = "task,set,method,psnr,ssim,lpips,fid,calls,protocol,source\n"
+    (tmp_path / "a.csv").write_text(
+        head + "deraining,Rain100H,IR-SDE,31.65,.9041,.047,18.64,100,Y,a paper\n"
+        "deraining,Rain100H,other,-,,,,,,b\n"
+    )
+    found = published(tmp_path, "deraining")
+    assert found["psnr"][0] == 31.65 and np.isnan(found["psnr"][1]) and found["protocol"][1] == "not stated"
+    with pytest.raises(ValueError, match="no published numbers for task 'dehazing'"):
+        published(tmp_path, "dehazing")
+    (tmp_path / "b.csv").write_text(head + "deraining,Rain100H,IR-SDE,131.65,,,,,,c\n")
+    with pytest.raises(ValueError, match="psnr = 131.65"):
+        published(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        published(tmp_path / "none")
+
+
+# ---- a table that went through other hands
+
+
+@pytest.fixture
+def table(tmp_path):
+    "The path of a table with one row"
+    record(tmp_path / "runs.csv", dict(ABOUT))
+    return tmp_path / "runs.csv"
+
+
+def add(path, way):
+    "Append a row in one of the two ways"
+    if way == "record":
+        return record(path, dict(ABOUT, seed=9))
+    keep_rows(path, dict(ABOUT, seed=9), dict(ABOUT, method="input", solver=None, steps=None, seed=9))
+
+
+BOTH = pytest.mark.parametrize("way", ["record", "keep_rows"])
+HARMLESS = {
+    "byte order mark": lambda text: "\ufeff" + text,
+    "Windows": lambda text: text.replace("\n", "\r\n"),
+    "both": lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+    "no final newline": lambda text: text.rstrip("\n"),
+    "quotes": lambda text: text.replace("denoising", '"denoising"').replace("task,", '"task",'),
+    "blank lines at the end": lambda text: text + "\n\n",
+}
+
+
+@BOTH
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_what_a_spreadsheet_leaves_does_no_harm(table, change, way):
+    before = change(table.read_text(encoding="utf-8")).encode()
+    table.write_bytes(before)
+    add(table, way)
+    after = table.read_bytes()
+    assert after.startswith(before)
+    ends = {line.endswith(b"\r\n") for line in after.splitlines(keepends=True) if line.strip()}
+    assert len(ends) == 1
+    found = pd.read_csv(table)
+    assert list(found) == RUN_COLUMNS and len(found) == (2 if way == "record" else 3)
+
+
+@BOTH
+@pytest.mark.parametrize("empty", [b"", b"\n", b"\xef\xbb\xbf", b" \r\n\r\n"])
+def test_an_empty_file_is_a_new_one(tmp_path, empty, way):
+    path = tmp_path / "runs.csv"
+    path.write_bytes(empty)
+    add(path, way)
+    assert list(pd.read_csv(path)) == RUN_COLUMNS
+
+
+DAMAGED = {
+    "other columns": (lambda text: "name,score\na,1\n", "has other columns than a run"),
+    "semicolons": (lambda text: text.replace(",", ";"), "semicolons where a table of runs has commas"),
+    "tabs": (lambda text: text.replace(",", "\t"), "tabs where a table of runs has commas"),
+    "one column less": (lambda text: text.replace("task,", "", 1), "has other columns"),
+    "torn line": (lambda text: text + text.splitlines()[1][:40], "line 3: .* fields where a run has 17"),
+    "torn in quotes": (lambda text: text + 'a,b,"c', "line 3"),
+    "two lines in one": (lambda text: text.rstrip("\n") + text.splitlines()[1] + "\n", "line 2: 33 fields"),
+    "decimal commas": (
+        lambda text: text.replace("30.1235", '"30,1235"'),
+        "line 2: psnr is no number: '30,12",
+    ),
+    "words for numbers": (lambda text: text.replace(",30.1235,", ",30 dB,"), "line 2: psnr is no number"),
+    "a second head": (lambda text: text + text, "line 3"),
+    "a merge": (lambda text: text + "<<<<<<< HEAD\n", "line 3: 1 fields"),
+    "another encoding": (lambda text: text.replace("here", "Zoë"), "no text in UTF-8"),
+    "zeros of a full disk": (lambda text: text + "\0" * 50, "line 3"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("change,message", DAMAGED.values(), ids=DAMAGED)
+def test_what_is_no_table_of_runs_is_refused_before_and_after(table, change, message, way):
+    encoding = "latin-1" if "UTF-8" in message else "utf-8"
+    before = change(table.read_text(encoding="utf-8")).encode(encoding)
+    table.write_bytes(before)
+    with pytest.raises(ValueError, match=message) as first:
+        check_table(table)
+    with pytest.raises(ValueError, match=message) as second:
+        add(table, way)
+    assert str(first.value) == str(second.value) and str(table) in str(first.value)
+    assert table.read_bytes() == before and list(table.parent.iterdir()) == [table]
+
+
+def test_the_check_makes_nothing_and_finds_what_cannot_be_written(tmp_path):
+    check_table(tmp_path / "new" / "folder" / "runs.csv")
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(OSError, match="is no file: name one"):
+        check_table(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file is no folder"):
+        check_table(tmp_path / "file" / "runs.csv")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_what_is_protected_is_told(table):
+    table.chmod(0o444)
+    with pytest.raises(OSError, match="cannot be written"):
+        check_table(table)
+    table.parent.chmod(0o555)
+    with pytest.raises(OSError, match="cannot be written"):
+        check_table(table.parent / "other.csv")
+    table.parent.chmod(0o755)
+
+
+def test_a_link_stays_a_link(table, tmp_path):
+    link = tmp_path / "link.csv"
+    try:
+        link.symlink_to(table)
+    except OSError:
+        pytest.skip("no links here")
+    record(link, dict(ABOUT))
+    assert link.is_symlink() and len(pd.read_csv(table)) == 2
+
+
+def test_scores_that_are_missing_are_empty(table):
+    record(table, dict(ABOUT, ssim=math.nan, lpips=math.nan))
+    assert table.read_text().splitlines()[-1].endswith(",30.1235,,,,RGB")
+    assert math.isnan(pd.read_csv(table)["ssim"].iloc[-1])
+
+
+@pytest.mark.parametrize("test_set", ["2024", "NA", "null", "a,b", 'say "so"'])
+def test_an_input_is_known_again_whatever_its_set_is_called(tmp_path, test_set):
+    path = tmp_path / "runs.csv"
+    for seed in (0, 0, 1):
+        given = dict(ABOUT, method="input", test_set=test_set, seed=seed, solver=None, steps=None)
+        keep_rows(path, dict(ABOUT, test_set=test_set, seed=seed), given)
+    methods = pd.read_csv(path)["method"].tolist()
+    assert methods == ["input", "irsde", "irsde", "input", "irsde"]
+
+
+def test_a_mean_over_some_pictures_says_so_in_its_row(tmp_path):
+    nan, inf = math.nan, math.inf
+    rows = {"name": ["a", "b", "c", "mean"], "psnr": [20.0, inf, 30.0, 25.0], "ssim": [0.5, 1.0, nan, 0.75]}
+    scores = pd.DataFrame({**rows, "lpips": nan, "input psnr": 20.0, "input ssim": [0.5, 0.5, nan, 0.5]})
+    scores.attrs.update(protocol="RGB", n_images=3)
+    assert made_by(scores)["protocol"] == "RGB, PSNR of 2 of 3, SSIM of 2 of 3"
+    assert made_by(scores, "input ")["protocol"] == "RGB, SSIM of 2 of 3"
+    assert scores.attrs["protocol"] == "RGB"
+
+
+def test_what_a_table_says_of_itself_beside_its_columns_is_not_written(tmp_path):
+    scores = pd.DataFrame([{"name": "mean", "input psnr": 20.0, "input ssim": 0.5, "input lpips": math.nan}])
+    scores.attrs.update(protocol="RGB, grey", n_images=3, perfect={"psnr": 1}, grey=3, notes=["", "", ""])
+    row = input_row(scores, "denoising", "here")
+    assert set(row) <= set(RUN_COLUMNS) and row["protocol"] == "RGB, grey"
+    record(tmp_path / "runs.csv", row)
