@@ -577,3 +577,13 @@ def test_a_fourth_band_packed_by_lzw_is_carried_over(tmp_path):
     assert np.array_equal(picture.values, every[..., :3].transpose(2, 0, 1))
     assert picture.bands is not None and np.array_equal(picture.bands[0], every[..., 3])
     assert not has_alpha(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("space, kept", [(b"RGB ", True), (b"CMYK", False)])
+def test_a_profile_for_inks_does_not_go_with_their_rgb(tmp_path, space, kept):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = space
+    Image.new("CMYK", (16, 12), (10, 20, 30, 40)).save(tmp_path / "a.jpg", icc_profile=bytes(profile))
+    picture = read(tmp_path / "a.jpg")
+    assert ("icc_profile" in picture.info) == kept
+    assert picture.notes == (() if kept else ("its colour profile is left out, for CMYK becomes RGB",))
