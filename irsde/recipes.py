@@ -106,11 +106,11 @@ class Recipe:
     def __post_init__(self):
         for f in fields(self): object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
         if self.clean is None and self.pairs is None:
-            raise ValueError("training takes clean pictures, or pairs of folders, or both")
+            raise ValueError("training takes clean=, pairs= or both: neither is given")
         if self.clean is None and self.measured:
             raise ValueError("pairs are degraded already: measured material is for clean pictures")
         if self.pattern is None: return
-        if self.pairs is None: raise ValueError("pattern is for pairs=, of which there are none")
+        if self.pairs is None: raise ValueError("pattern= is for pairs=, of which there are none")
         check_pattern(self.pattern)
 
     @classmethod
@@ -233,7 +233,7 @@ def stream_of(taught: Any, batch: int, seed: int, workers: int | None) -> Callab
         try: yield from made(**where)
         except OSError as e: # from a process of its own it comes with a traceback in its text
             said = str(e).strip().splitlines()[-1].removeprefix("OSError: ")
-            raise OSError(f"{said}; check_task (irsde train --check) finds all of them beforehand") from e
+            raise OSError(f"{said}; irsde train --check finds all of them beforehand") from e
     return batches
 
 # %% ../nbs/18b_recipes.ipynb #f7b4cc28

@@ -126,7 +126,7 @@ def test_restore(photos, tmp_path, weights):
         ),
         (["degrade", "gt", "--out", "o", "--task", "denoising", "--sigma", "25"], "25"),
         (["train", "--out", "o"], "--task"),
-        (["train", "--out", "o", "--task", "deraining"], "clean pictures"),
+        (["train", "--out", "o", "--task", "deraining"], "--clean, --pairs or both"),
         (["train", "--out", "o", "--resume"], "o"),
         (["evaluate", "--task", "deraining"], "one of the two"),
         (["info", "none"], "none"),

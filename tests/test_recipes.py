@@ -244,7 +244,7 @@ def test_new_fields_of_a_recipe(photos):
     for wrong, said in (
         ({"channels": 2}, "known are 1, 3"),
         ({"channels": True}, "channels"),
-        ({"pattern": "{}x4"}, "pattern=? is for pairs="),
+        ({"pattern": "{}x4"}, "pattern= is for pairs="),
         ({"pairs": ("a", "b"), "pattern": "x4"}, "pattern"),
         ({"skip_damaged": "yes"}, "skip_damaged"),
     ):
@@ -356,7 +356,7 @@ def test_names_that_nest_make_folders(weights, tmp_path):
 def test_what_does_not_go_together(photos, weights):
     for wrong, said in (
         (dict(blind=True), "blind= is for denoising"),
-        (dict(pattern="{}x4"), "pattern=? is for pairs="),
+        (dict(pattern="{}x4"), "pattern= is for pairs="),
         (dict(invert_mask=True), "invert_mask"),
     ):
         with pytest.raises(ValueError, match=said):
