@@ -9,7 +9,8 @@ config = ConfigParser()
 config.read('settings.ini', encoding='utf-8')
 cfg = config['DEFAULT']
 lib = cfg['lib_name']
-extras = {name: cfg[f'{name}_requirements'].split() for name in ('dev', 'fid', 'lion', 'heic')}
+extras = {name: cfg[f'{name}_requirements'].split() for name in
+          ('dev', 'fid', 'lion', 'heic', 'tensorboard', 'wandb')}
 pythons = [f'Programming Language :: Python :: {version}' for version in ('3', *cfg['pythons'].split())]
 
 def readme():
@@ -26,7 +27,7 @@ setup(
                                       'Changelog': f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md"},
     classifiers=['Development Status :: 3 - Alpha', f"Intended Audience :: {cfg['audience']}", *pythons,
                  'Topic :: Scientific/Engineering :: Image Processing', 'Typing :: Typed'],
-    packages=[lib], package_data={lib: ['py.typed', 'weights/*.safetensors', 'weights/*.md']},
+    packages=[lib], package_data={lib: ['py.typed', 'subsets.csv', 'weights/*.safetensors', 'weights/*.md']},
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg['requirements'].split(), extras_require=extras,
     entry_points={'console_scripts': [cfg['console_scripts']], 'nbdev': [f'{lib}={lib}._modidx:d']},

@@ -4,7 +4,7 @@ from unittest import mock
 import pandas as pd
 from fuzz_tools import DAMAGE, attempt, chance, demand, pick
 
-from irsde import results
+from irsde import ledger, results
 
 TASKS = ['deraining', 'denoising', 'inpainting']
 
@@ -56,20 +56,20 @@ def check_added(path, before, old, data):
     demand(1 <= len(new) - len(old) <= 2, f'{len(old)} rows became {len(new)}')
     added = new[len(old):]
     demand(all(line[3] in ('irsde', 'input') for line in added), f'the new rows are torn: {added}')
-    demand(list(pd.read_csv(path)) == results.RUN_COLUMNS, 'its columns are others now')
+    demand(list(pd.read_csv(path)) == ledger.RUN_COLUMNS, 'its columns are others now')
 
 def case(rng, folder):
     "A table made, damaged perhaps, and written to"
     path = folder/'runs.csv'
-    with mock.patch.object(results, 'this_commit', lambda: 'abc1234'):
-        results.record(path, [row(rng) for _ in range(int(rng.integers(1, 5)))])
+    with mock.patch.object(ledger, 'this_commit', lambda: 'abc1234'):
+        ledger.record(path, [row(rng) for _ in range(int(rng.integers(1, 5)))])
         good = path.read_bytes()
         data = damaged(rng, good, good.decode()) if chance(rng, 0.8) else good
         path.write_bytes(data)
         try: old = rows_of(path)
         except Exception: old = None # no table at all
         if chance(rng, 0.5):
-            done, why = attempt(path.name, lambda: [results.record(path, row(rng))])
+            done, why = attempt(path.name, lambda: [ledger.record(path, row(rng))])
         else:
             run = row(rng)
             names = 'task', 'test_set', 'n_images', 'protocol', 'psnr'

@@ -24,10 +24,11 @@ _HOME = { # Name -> module that it lives in
     "TASKS": "tasks", "Recipe": "recipes", "train_task": "recipes", "evaluate_task": "recipes",
 }
 _MODULES = {
-    "checks", "cli", "data", "evaluate", "exif", "features", "folders", "formats", "images", "jobs",
-    "knownsets", "losses", "masks", "material", "metadata", "names", "noise", "official", "oracle", "outputs",
-    "paths", "pictures", "plots", "png", "predict", "restore", "results", "runs", "scoring", "shell", "states",
-    "tiling", "training", "validation", *_HOME.values(),
+    "budgets", "checks", "cli", "compare", "data", "evaluate", "exif", "features", "folders", "formats",
+    "images", "jobs", "knownsets", "ledger", "losses", "masks", "material", "metadata", "names", "noise",
+    "official", "options", "oracle", "outputs", "paths", "pictures", "planning", "plots", "png",
+    "predict", "progress", "reproduce", "restore", "results", "runs", "scoring", "shell", "sources",
+    "states", "studies", "subsets", "tiling", "training", "validation", *_HOME.values(),
 }
 
 __all__ = ["restore", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -83,6 +83,11 @@ def settings(
         raise ValueError(f"the model makes noise of its output by {model.sde}, but is to be saved with {sde}")
     return dict(both, wrapped=True, prediction=names[kind])
 
+# %% ../nbs/14_checkpoint.ipynb #27176a4b
+def fingerprint(path: str | Path) -> str:
+    "By what a file is known again: the first 16 hex digits of its SHA-256"
+    return f"sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}"
+
 # %% ../nbs/14_checkpoint.ipynb #70424e09
 def make_model(
     sde: IRSDE,                 # Or DenoisingSDE

@@ -17,7 +17,22 @@ from typing import Any
 import click
 
 from . import __version__
-from .shell import Place, Verb, Verbs, conclude, in_shell, named, put, table, tell, usage, with_bar
+from irsde.shell import (
+    Place,
+    Verb,
+    Verbs,
+    conclude,
+    in_shell,
+    named,
+    put,
+    put_frame,
+    quiet_option,
+    table,
+    tell,
+    usage,
+    wanted,
+    with_bar,
+)
 
 # %% ../nbs/17_cli.ipynb #5caa12b7
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,6 +98,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 @main.command("demo")
 @option("--out", "Folder for the table and the contact sheet.", default="out/demo", show_default=True)
 @device_option
+@quiet_option
 def demo_verb(out, device):
     "Degrade sample pictures in six ways and restore them."
     from irsde.recipes import demo, installed
@@ -104,6 +120,7 @@ def demo_verb(out, device):
 @device_option
 @flag("--bf16", help="Run the network in bfloat16.")
 @flag("--overwrite", help="Restore what has a result already.")
+@quiet_option
 def restore_verb(inputs, out, task, weights, device, bf16, **how):
     "Restore INPUTS, files or folders; print the paths written."
     from irsde.folders import restore_files
@@ -137,6 +154,7 @@ def check_options(restorer, solver=None, steps=None, ensemble=None, tile=None, *
 @flag("--full", help="Of super-resolution: write the small picture enlarged again.")
 @folder_options
 @flag("--overwrite", help="Degrade what has a result already.")
+@quiet_option
 def degrade_verb(inputs, out, task, sigma, factor, measured, **how):
     "Degrade INPUTS, files or folders, as TASK has it; print the paths written."
     from irsde.folders import degrade_files
@@ -171,6 +189,7 @@ def accepted(f: Any) -> dict[str, Any]:
     usual = f" [default: {f.default}]" if type(f.default) in (int, float, str) else ""
     how = {"help": told["help"] + usual} | ({"nargs": 2, "metavar": told["names"]} if kind is tuple else {})
     if kind is bool: return {**how, "is_flag": True}
+    if kind is dict: return {**how, "type": str, "multiple": True, "metavar": "NAME=VALUE"}
     return {**how, "type": click.Choice(names) if names else types.get(kind, Place())}
 
 # %% ../nbs/17_cli.ipynb #327c4cc4
@@ -180,20 +199,27 @@ def accepted(f: Any) -> dict[str, Any]:
 @flag("--resume", help="Go on with the run in that folder, or with --iters to more steps.")
 @flag("--new-pictures", help="With --resume: go on with the pictures as they are now.")
 @flag("--check", help="Only decode all pictures, and say what is wrong with them.")
-@option("--workers", "Processes that prepare batches.", FROM_0)
-@flag("--tensorboard", help="Write for TensorBoard too.")
+@option("--workers", "Processes that prepare batches. [default: beside a GPU its share of the cores]", FROM_0)
+@option("--cache", "Decoded pictures to keep in memory, MB. [default: 1024]", FROM_0)
+@option("--tracker", "Write for a tracker too: tensorboard, wandb ...", str)
+@flag("--tensorboard", help="Short for --tracker tensorboard.")
+@quiet_option
 @option("--compile/--no-compile", "Compile the network first. [default: on a GPU]", bool, default=None)
 @flag("--cpu", help="Stay on the CPU.")
-def train_verb(out, config, resume, new_pictures, check, tensorboard, workers, compile, cpu, **options):
+def train_verb(out, config, resume, new_pictures, check, tracker, tensorboard, cache, workers, compile, cpu,
+               **options):
     "Train a TASK's network on your pictures; print the path of the model's file."
     from irsde.recipes import train_task
     if config and resume: raise click.UsageError("--config begins a run, --resume goes on with one: not both")
     if new_pictures and not resume: raise click.UsageError("--new-pictures goes with --resume")
+    if tensorboard and tracker not in (None, "tensorboard"):
+        raise click.UsageError(f"--tensorboard and --tracker {tracker} are two trackers: one of them")
     if not out and (resume or not check): raise click.UsageError("--out is needed, the folder of the run")
     recipe = recipe_of(config if config else out if resume else None, given(options))
     if check: return check_pictures(recipe)
     try: path = train_task(recipe, out, resume=resume, new_pictures=new_pictures, workers=workers,
-                           compile=compile, tracker="tensorboard" if tensorboard else None, cpu=cpu)
+                           compile=compile, cpu=cpu, progress=wanted(), **given({"cache": cache}),
+                           tracker=tracker or ("tensorboard" if tensorboard else None))
     except KeyboardInterrupt as e: raise KeyboardInterrupt(stopped(str(e), out)) from e
     if os.environ.get("RANK", "0") == "0": put(path)
 
@@ -241,7 +267,10 @@ def recipe_of(folder: Any, changes: dict[str, Any]) -> Any:
 @device_option
 @option("--name test_set", "What to call the pictures. [default: their folder's name]", str)
 @option("--csv", "Table of runs to append to.")
+@option("--per-picture", "Table of pictures to append each one's scores to.")
+@flag("--fid", help="FID of the whole set too: of more than 2048 pictures, or compared at equal number.")
 @option("--out", "Folder for the restored pictures.")
+@quiet_option
 def evaluate_verb(out, **options):
     "Score weights on a folder; print a row a picture and their mean."
     from irsde.evaluate import check_options
@@ -253,9 +282,10 @@ def evaluate_verb(out, **options):
     shown = scores.drop(columns=["error", "notes"], errors="ignore").dropna(axis=1, how="all").round(4)
     put(table(shown.columns, shown.values.tolist()))
     tell(f"protocol: {scores.attrs['protocol']}")
+    if "fid" in scores.attrs: tell(f"FID of {scores.attrs['n_images']} pictures: {scores.attrs['fid']:.2f}")
     for name, note in noted_in(scores.iloc[:-1], "name"): tell(named(name, note))
     errors = [*zip(*(scores.loc[scores["error"] != "", key] for key in ("name", "error")))]
-    if lost := scores.attrs.get("csv_error"): errors.append((options["csv"], lost))
+    if lost := scores.attrs.get("csv_error"): errors.append((options["csv"] or options["per_picture"], lost))
     conclude(errors, scores.attrs["n_images"])
 
 # %% ../nbs/17_cli.ipynb #a4d25667
@@ -292,6 +322,7 @@ def info_verb(file, key):
 @main.command("check-data")
 @click.argument("folder", type=Place())
 @option("--set name", "Rain100H, GoPro, Set5 and others; a wrong name lists them.", str, required=True)
+@quiet_option
 def check_verb(folder, name):
     "Compare FOLDER with what is known of a data set."
     from irsde.knownsets import check_data
@@ -300,6 +331,33 @@ def check_verb(folder, name):
     put(table(["property", "found", "expected", "ok"], rows))
     if off := sum(row[-1] == "OFF" for row in rows):
         raise click.ClickException(f"{off} of {len(rows)} properties are off")
+
+# %% ../nbs/17_cli.ipynb #bddb4d96
+@main.command("reproduce")
+@click.argument("what", required=False)
+@flag("--list", "listed", help="Every table, figure and ablation with its state.")
+@option("--budget", "How large: seconds, an evening on a CPU, or days on a GPU.",
+        click.Choice(["smoke", "quick", "paper", "paper-bf16"]), default="smoke", show_default=True)
+@option("--data", "Folder of the pictures; smoke makes its own.")
+@option("--out", "Folder for runs and tables.", default="reproduced", show_default=True)
+@option("--set", "Any other value, for all trainings: theta=linear, iterations=100.", str, multiple=True,
+        metavar="NAME=VALUE")
+@option("--seeds", "How many trainings of each kind. [default: 3 at quick, else 1]", COUNT)
+@option("--arms", "Only those of this name.", str, multiple=True)
+@option("--shrink", "Of paper: that many times fewer steps of the smallest network.", COUNT, default=1)
+@option("--jobs", "Trainings at a time.", COUNT, default=1, show_default=True)
+@flag("--cost", help="Only say what it will take here; with --list, for each.")
+@flag("--cpu", help="Stay on the CPU.")
+def reproduce_verb(what, listed, budget, data, out, seeds, cost, **how):
+    "Make WHAT of the papers again: a task, table, figure or ablation; print its table."
+    from irsde.reproduce import STUDIES, progress_of, reproduce, run_page
+    if listed == bool(what): raise click.UsageError("name what to reproduce, or --list what there is")
+    if listed: return put_frame(progress_of(budget, data, out, cost=cost))
+    if (known := STUDIES.get(what)) and not (known.arms or known.lacking): return put(run_page(what, out))
+    how |= {"set": how["set"] or None, "arms": how["arms"] or None, "seeds": tuple(range(seeds or 0)) or None}
+    try: found = reproduce(what, budget, data, out, tell=tell, dry=cost, **how)
+    except KeyboardInterrupt as e: raise KeyboardInterrupt("stopped: the same command goes on") from e
+    if len(found): put_frame(found.round(3).fillna(""))
 
 # %% ../nbs/17_cli.ipynb #6c2abaf3
 @main.command("solvers")

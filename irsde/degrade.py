@@ -7,7 +7,7 @@ __all__ = ['DEGRADATIONS', 'GaussianNoise', 'Rain', 'MotionBlur', 'Downscale', '
 
 # %% ../nbs/09_degrade.ipynb #a70444ec
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -182,15 +182,18 @@ def streaks(
 def read_grey(
     folder: str | Path, # A folder of pictures, or a pattern such as "masks/*/*"
     pattern: str = "",  # Only names that contain it
+    without: Collection[Path] = (), # Files to leave out
 ) -> list[tuple[Path, np.ndarray]]: # (path, (h, w) array as stored), sorted by name
     "The pictures of a folder, in grey"
     named = f" named *{pattern}*" if pattern else ""
+    if without: named += f" beside {len(without)} to be left out"
     nothing = f"no pictures{named} in {folder}: looked for {', '.join(images.ENDINGS)}"
     try: paths = [path for path in images.picture_paths(folder) if pattern in path.name]
     except FileNotFoundError as e:
         if any(sign in str(folder) for sign in "*?["): raise ValueError(nothing) from e
         raise FileNotFoundError(f"no folder {folder}") from e
     except ValueError as e: raise ValueError(nothing) from e
+    paths = [path for path in paths if path not in without]
     if not paths: raise ValueError(nothing)
     pictures = [images.read(path) for path in paths]
     colours = [picture.values[:picture.n] for picture in pictures]
@@ -212,9 +215,10 @@ def stack(maps: list[tuple[Path, np.ndarray]]) -> Tensor:
 # %% ../nbs/09_degrade.ipynb #3a7b6099
 def load_layers(
     folder: str | Path, # Grey pictures of streaks on black
+    without: Collection[Path] = (), # Files to leave out
 ) -> Tensor:            # (n, h, w) in [0, 1]
     "Measured rain, for `Rain(layers=...)`"
-    return stack([(path, image / white_of(image)) for path, image in read_grey(folder)])
+    return stack([(path, image / white_of(image)) for path, image in read_grey(folder, without=without)])
 
 # %% ../nbs/09_degrade.ipynb #28879b2c
 def pick(
@@ -673,9 +677,11 @@ class Holes:
 def load_masks(
     folder: str | Path, # Pictures: white = keep
     size: Iterable[int] | None = None, # (h, w) to bring them to (nearest pixel); as they are if left out
+    without: Collection[Path] = (), # Files to leave out
 ) -> Tensor:            # (n, h, w) of 0 and 1
     "Masks, for `Holes(masks=...)`"
-    masks = [(path, (image > white_of(image) / 2) * 1.0) for path, image in read_grey(folder)]
+    found = read_grey(folder, without=without)
+    masks = [(path, (image > white_of(image) / 2) * 1.0) for path, image in found]
     if size is None: return stack(masks)
     stacks = [torch.tensor(mask)[None, None] for _, mask in masks]
     resized = [F.interpolate(mask, size=tuple(size), mode="nearest-exact")[0] for mask in stacks]
@@ -739,9 +745,10 @@ class Haze:
 def load_depths(
     folder: str | Path, # 16-bit pictures: value / 8192 = depth relative to its median
     pattern: str = "",  # Only names that contain it
+    without: Collection[Path] = (), # Files to leave out
 ) -> Tensor:            # (n, h, w)
     "Depth maps, for `Haze(depth=...)`"
-    maps = read_grey(folder, pattern)
+    maps = read_grey(folder, pattern, without)
     for path, image in maps:
         if image.dtype.itemsize < 2: raise ValueError(f"{path} has 8 bits: a depth map is a 16-bit PNG")
     return stack([(path, image / 8192) for path, image in maps])
@@ -755,15 +762,16 @@ DEGRADATIONS = { # Task -> degradation
 def measured(
     task: str,        # deraining, deblurring, inpainting or dehazing
     path: str | Path, # A folder of streaks, masks or depth maps, or an .npz of kernels
+    without: Collection[Path] = (), # Files of the folder to leave out
 ) -> Rain | MotionBlur | Holes | Haze:
     """A task's degradation by material that someone measured
 
     Streaks as strong as they are, depths in white air as they were solved. Raises ValueError for the other
     tasks and for material of several sizes, OSError for files that cannot be read."""
-    if task == "deraining": return Rain(None, load_layers(path))
+    if task == "deraining": return Rain(None, load_layers(path, without))
     if task == "deblurring": return MotionBlur(kernels=load_kernels(path))
-    if task == "inpainting": return Holes(masks=load_masks(path))
-    if task == "dehazing": return Haze(airlight=1.0, depth=load_depths(path))
+    if task == "inpainting": return Holes(masks=load_masks(path, without=without))
+    if task == "dehazing": return Haze(airlight=1.0, depth=load_depths(path, without=without))
     raise ValueError(f"{task!r} takes no measured material: deraining, deblurring, inpainting, dehazing do")
 
 # %% ../nbs/09_degrade.ipynb #86047894

@@ -8,17 +8,18 @@ __all__ = ['KNOWN_SETS', 'check_data']
 # %% ../nbs/10a_knownsets.ipynb #cd14e733
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .checks import listed
+from . import subsets
+from .checks import listed, one_of
 from .images import ENDINGS, decode, path_names
 from .names import ROLES, match_names, name_key, role
+from .subsets import Heard, Row
 
 # %% ../nbs/10a_knownsets.ipynb #b2d85158
 @dataclass(frozen=True)
@@ -144,8 +145,6 @@ class Measured:
             inner = x0[(H - h) // 2:][:h, (W - w) // 2:][:, :w]
             self.scores.append(pair_psnr(mu, inner, want.channel))
 
-Heard = Callable[[int, int, str], object] # (pictures done, in all, name of the last)
-
 def measure_pairs(
     clean: list[Path], bad: list[Path], partners: list[int | None], want: KnownSet,
     progress: Heard | None = None,
@@ -162,8 +161,6 @@ def measure_pairs(
     return found
 
 # %% ../nbs/10a_knownsets.ipynb #d0672e30
-Row = tuple[str, Any, Any, Any] # property, found, expected, is it so?
-
 def pair_row(names: list[str], bad: list[str]) -> tuple[Row, list[int | None]]:
     "Who belongs to whom, and whether each has a partner"
     partners: list[int | None] = [None] * len(bad)
@@ -217,18 +214,20 @@ def report(rows: list[Row], unconfirmed: tuple[str, ...]) -> pd.DataFrame:
 # %% ../nbs/10a_knownsets.ipynb #1fea21de
 def check_data(
     folder: str | Path, # Where the set is: its clean and degraded pictures somewhere below
-    name: str,          # One of `KNOWN_SETS`, in any case
+    name: str,          # One of `KNOWN_SETS`, in any case, or of `subsets.set_names()`
     *,
     progress: Heard | None = None, # Called with (clean pictures done, in all, name) after each
 ) -> pd.DataFrame:      # Columns property, found, expected, ok
     """Compare a folder with what is known of a data set; every clean picture and every pair is decoded
 
-    A row a property. `ok` is True or False, and None where the folder disagrees with what nobody confirmed.
+    Of a set that is listed file by file, such as rain100h-10, every file is compared. A row a property; `ok`
+    is True or False, and None where the folder disagrees with what nobody confirmed.
     Raises ValueError for an unknown set or a folder without pictures, FileNotFoundError if there is none."""
     known = {title.lower(): title for title in KNOWN_SETS}
     title = known.get(str(name).lower())
-    if title is None: raise ValueError(f"unknown data set {name!r}: known are {', '.join(KNOWN_SETS)}")
+    if title is None: name = one_of("data set", str(name), [*KNOWN_SETS, *subsets.set_names()])
     if not Path(folder).is_dir(): raise FileNotFoundError(f"{folder} is not a folder")
+    if title is None: return report(subsets.compare_files(folder, name, progress), ())
     want, sides = KNOWN_SETS[title], find_sides(folder)
     clean, bad = sides["clean"], sides["degraded"] if want.degraded else []
     if not clean:

@@ -7,7 +7,9 @@ __all__ = []
 
 # %% ../nbs/12a_material.ipynb #7b3de199
 import copy
+import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +19,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from . import data, degrade, images
+from . import data, degrade, images, subsets
 from .checks import listed, one_of
 from .tasks import TASKS, Task
 
@@ -26,7 +28,8 @@ def degradation_of(task: str, *, measured: Any = None, share: float = 1.0, synth
                    **level: float | None) -> Callable[..., Tensor]:
     """The degradation of a task, (clean, generator) -> mu: `synthetic`, or the one as a file has it.
 
-    `level` is sigma= or factor=; `share` of the pictures get the material in the folder or .npz `measured`.
+    `level` is sigma= or factor=; `share` of the pictures get the material in the folder or .npz `measured`,
+    without the files that a test picture shares something with: a UserWarning names them.
     A ValueError for what is not of this task, an OSError for what is not there."""
     lossy = degrade.DEGRADATIONS[one_of("task", task, TASKS)] if synthetic is None else synthetic
     for option, value in level.items():
@@ -35,22 +38,54 @@ def degradation_of(task: str, *, measured: Any = None, share: float = 1.0, synth
         if task != owner: raise ValueError(f"{option} belongs to {owner}, not to {task}")
         lossy = replace(lossy, **{option: value})
     if measured is None: return lossy
-    found = degrade.measured(task, measured)
+    found = degrade.measured(task, measured, without=left_out(measured))
     if isinstance(found, degrade.Holes): found = replace(found, fill=lossy.fill)
     return found if share == 1 else degrade.Either((found, lossy), (share, 1 - share))
+
+def left_out(folder: str | Path) -> list[Path]:
+    "The files of a folder of material that a training does without; a UserWarning says which, and why"
+    shared = subsets.left_out_of_training(folder)
+    for path, why in shared.items(): warnings.warn(f"{path} is not trained on: it {why}", stacklevel=3)
+    return [*shared]
 
 # %% ../nbs/12a_material.ipynb #8560e8f0
 def chosen(known: Sequence[Any], of: int | None = None, most: int = 4) -> set[Any]:
     "Some of the `known`, evenly spread: as many as a tenth of all, `most` at most, where all are `of`"
     of = len(known) if of is None else of
-    n = min(most, of // 10 if of >= 10 else of > 4, len(known))
-    return {known[(2 * k + 1) * len(known) // (2 * n)] for k in range(n)}
+    return {*spread(known, min(most, of // 10 if of >= 10 else of > 4))}
 
-def split(groups: list[int], most: int = 4) -> tuple[list[int], list[int]]:
-    "Indices to train on, and to hold back: of a tenth of the clean pictures, told by number, the first each"
-    kept = chosen(sorted(set(groups)), most=most)
-    held = [groups.index(group) for group in sorted(kept)]
-    return [i for i, group in enumerate(groups) if group not in kept], held
+def spread(known: Sequence[Any], n: int) -> list[Any]:
+    "`n` of the `known`, evenly spread; all where they are fewer"
+    n = min(n, len(known))
+    return [known[(2 * k + 1) * len(known) // (2 * n)] for k in range(n)]
+
+FRAME = re.compile(r"(.*?)(\d+)") # A name that ends in a number, after what it is a number of
+
+def sequences(names: Sequence[str]) -> list[str]:
+    """For each picture the video that it is a frame of; for one that is none, its own name.
+
+    Videos are four or more, and most have numbers that another has too: 000/0007 and 001/0007."""
+    frames = [(match[1], match[2]) if (match := FRAME.fullmatch(name)) else (name, "") for name in names]
+    sizes, times = Counter(head for head, _ in frames), Counter(number for _, number in {*frames})
+    videos = {head for head, number in frames if number and sizes[head] > 1}
+    again = {head for head, number in frames if head in videos and times[number] > 1}
+    if len(videos) < 4 or 2 * len(again) < len(videos): return [*names]
+    return [head if head in videos else name for name, (head, _) in zip(names, frames)]
+
+def split(groups: list[int], videos: Sequence[Any] | None = None, most: int = 4
+          ) -> tuple[list[int], list[int]]:
+    """Indices to train on, and to hold back: of a tenth of the clean pictures, by number, the first of each.
+
+    `videos` has for each clean picture what `sequences` says: of those that are held back, the frames that
+    are not looked at are in neither list."""
+    clean = sorted(set(groups))
+    of = {k: k if videos is None else videos[k] for k in clean}
+    known = [*dict.fromkeys(of.values())]
+    if len(known) == len(clean): some = sorted(chosen(known, most=most))
+    else: some = spread(known, min(most, max(1, len(known) // 20)))
+    each = most // max(1, len(some))
+    held = [k for one in some for k in spread([k for k in clean if of[k] == one], each)]
+    return [i for i, k in enumerate(groups) if of[k] not in some], [groups.index(k) for k in sorted(held)]
 
 # %% ../nbs/12a_material.ipynb #94d0d0cb
 Pairs = dict[str, tuple[Tensor, Tensor]] # Name -> x0, mu
@@ -123,28 +158,39 @@ def table_of(kind: str, pictures: Any, before: pd.DataFrame | None) -> pd.DataFr
     rows = {"kind": kind, "name": [*pictures.names], "clean": clean, "use": "left out", "gone": ""}
     table = pd.DataFrame(rows, dtype=object)
     if before is None:
-        used, held = split(groups)
+        used, held = split(groups, sequences(pictures.x0.names))
         table.loc[used, "use"], table.loc[held, "use"] = "train", "held out"
     elif same(table, before): table["use"] = here(before)["use"].to_numpy()
     else:
-        out = table["clean"].isin(going_on([clean[groups.index(j)] for j in sorted({*groups})], before))
-        table.loc[~out, "use"] = "train"
-        table.loc[out & ~table["clean"].duplicated(), "use"] = "held out"
+        held, left = going_on([clean[groups.index(j)] for j in sorted({*groups})], before)
+        table.loc[~table["clean"].isin(held | left), "use"] = "train"
+        table.loc[table["clean"].isin(held) & ~table["clean"].duplicated(), "use"] = "held out"
     if not (table["use"] == "train").any():
         raise ValueError(f"all {len(table)} pictures were held out before: there is none to train on")
     return table
 
-def going_on(known: list[str], before: pd.DataFrame) -> set[str]:
-    "Which of the clean pictures to hold out, where others are there than before"
-    train = before["use"] == "train"
-    held, trained = {*before.loc[~train, "clean"]}, {*before.loc[train, "clean"]}
-    if left := held & {*known}: return left
-    fresh = [name for name in known if name not in trained]
-    picked = chosen(fresh or known, len(known))
+def going_on(known: list[str], before: pd.DataFrame) -> tuple[set[str], set[str]]:
+    "Which of the clean pictures to hold out, and which to leave out, where others are there than before"
+    train, held_out = before["use"] == "train", before["use"] == "held out"
+    trained, held, kept = ({*before.loc[rows, "clean"]} for rows in (train, held_out, ~train))
+    every = sorted({*known, *before["clean"]})
+    video = dict(zip(every, sequences(every)))
+    sealed, open_ = ({video[name] for name in names} for names in (kept - trained, trained))
+    out = [name for name in known if name not in trained and video[name] in sealed] # frames of what was kept
+    if out:
+        picked = held & {*out} or {*spread(out, 4)}
+        return picked, {*out} - picked
+    fresh = [name for name in known if video[name] not in open_]
+    pool = fresh or known
+    if len({video[name] for name in pool}) < len(pool):
+        used, some = split([*range(len(pool))], [video[name] for name in pool])
+        picked = {pool[i] for i in some}
+        left = {*pool} - picked - {pool[i] for i in used}
+    else: picked, left = chosen(pool, len(known)), set()
     if picked and not fresh:
         warnings.warn(f"none of the pictures that were held out is left: {listed(sorted(picked))} will be, "
                       "though trained on before", stacklevel=2)
-    return picked
+    return picked, left
 
 # %% ../nbs/12a_material.ipynb #eb706af9
 def here(table: pd.DataFrame) -> pd.DataFrame:

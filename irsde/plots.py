@@ -250,6 +250,25 @@ def curves_of(
     earlier = sorted((n for n in numbered if n.isdigit()), key=int)
     return [*(numbered[n] for n in earlier), Path(folder, f"curve-{name}.csv")]
 
+# %% ../nbs/16_plots.ipynb #6e4bd739
+def plot_seeds(
+    rows: "pd.DataFrame",   # Columns method, train_seed, and those to draw
+    x: str,
+    y: str,
+    ax: Axes | None = None,
+    colours: Mapping[str, str] | None = None, # Method -> colour; None: in their order
+) -> Axes:                  # Labelled by method, for a legend
+    "A thin line for each seed of each method, and their mean"
+    ax = new_axes(ax)
+    for method, group in rows.dropna(subset=[y]).groupby("method", sort=False):
+        colour = (colours or {}).get(str(method))
+        mean: Any = group.groupby(x)[y].mean()
+        line, = ax.plot(to_numpy(mean.index), to_numpy(mean), label=str(method), color=colour, lw=1.8)
+        for _, seed in group.groupby("train_seed"):
+            ax.plot(to_numpy(seed[x]), to_numpy(seed[y]), color=line.get_color(), lw=0.6, alpha=0.5)
+    ax.set(xlabel=x, ylabel=y)
+    return ax
+
 # %% ../nbs/16_plots.ipynb #2bda6684
 def live() -> bool:
     "Does somebody look on, with ipywidgets at hand?"

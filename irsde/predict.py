@@ -78,7 +78,7 @@ class VelocityPrediction(NoisePrediction):
     def forward(self, x: Tensor, mu: Tensor, t: int | Tensor) -> Tensor:
         "The noise in x, of its shape; a ValueError for shapes that differ or a time off the grid 1..T"
         velocity = self.raw(x, mu, t)
-        x, mu = x.to(velocity.dtype), mu.to(velocity.dtype)
+        x, mu = x.to(velocity.dtype), self.sde.centre(mu).to(velocity.dtype)
         alpha, std = expand(self.sde.alpha(t), velocity), expand(self.sde.std(t), velocity)
         return (std / self.sde.lam * (x - mu) + alpha * velocity) / self.sde.lam
 

@@ -8,25 +8,27 @@ __all__ = ['Recipe', 'train_task', 'check_task']
 # %% ../nbs/18b_recipes.ipynb #15ccff6e
 import math
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from . import checkpoint, data, metrics, nafnet, unet
-from .checks import number, one_of, whole
+from .checks import one_of, whole
 from .evaluate import Case, evaluate
 from .material import Material, Pairs, as_text, changes, faults_of, pictures_of, read_table
 from .material import degradation_of as degradation_of
 from .names import check_pattern
+from .options import as_value as as_value
+from .options import check_names, checked, told, typed
+from .options import flag_of as flag_of
+from .options import kind_of as kind_of
 from .predict import LOSSES, inner
 from .restore import Restorer, weights_path
 from .runs import read_config, train
@@ -36,41 +38,8 @@ from .scoring import installed as installed
 from .sde import IRSDE
 from .states import steps_done
 from .tasks import DELTAS, TASKS, Task, TaskName
-from .training import Settings
+from .training import Settings, check_tracker
 from .validation import middle, one_below_the_other
-
-# %% ../nbs/18b_recipes.ipynb #d9b0887a
-def told(help: str, default: Any = None, **how: Any) -> Any:
-    "A field with a word of help; `how` may hold its name on the command line and the range of a number"
-    return field(default=default, metadata={"help": help, **how})
-
-def kind_of(f: Field) -> tuple[type, tuple[str, ...]]:
-    "The type of a field's values; and, where they are names, which there are"
-    kinds = get_args(f.type) if get_origin(f.type) in (Union, UnionType) else (f.type,)
-    kind: Any = next(kind for kind in kinds if kind is not NoneType)
-    return (str, get_args(kind)) if get_origin(kind) is Literal else (get_origin(kind) or kind, ())
-
-def checked(f: Field[Any], value: Any) -> Any:
-    "A value for the field, paths as text; a ValueError if it cannot be"
-    if value is None and f.default is None: return None
-    kind, names = kind_of(f)
-    limits = {key: f.metadata[key] for key in ("low", "high", "above") if key in f.metadata}
-    if names or kind is bool or value is None: return one_of(f.name, value, names or (False, True))
-    if kind is str: return os.fspath(value)
-    if "among" in f.metadata: return one_of(f.name, whole(f.name, value), f.metadata["among"])
-    if kind is not tuple: return {int: whole, float: number}[kind](f.name, value, **limits)
-    if len(value) != 2: raise ValueError(f"{f.name} are two folders, {f.metadata['names']}: got {value!r}")
-    return tuple(map(os.fspath, value))
-
-def flag_of(f: Field) -> str:
-    "The option's name on the command line"
-    return "--" + f.metadata.get("flag", f.name).replace("_", "-")
-
-def typed(f: Field, value: Any) -> str:
-    "An option with its value, as one types it"
-    parts = [] if value is True else value if isinstance(value, tuple) else [value]
-    def quoted(text): return text if re.fullmatch(r"[\w@%+=:,./$-]+", text) else f'"{text}"' # for a shell
-    return " ".join([flag_of(f), *(quoted(str(part)) for part in parts)])
 
 # %% ../nbs/18b_recipes.ipynb #3a06e89d
 @dataclass(frozen=True)
@@ -81,7 +50,8 @@ class Recipe:
     task: TaskName = told("What to train for.", MISSING)
     clean: str | None = told("Folder of clean pictures, degraded on the fly.")
     pairs: tuple[str, str] | None = told("Folders of degraded and of clean pictures.", names="LQ GT")
-    budget: Literal["smoke", "quick", "paper", "IR-SDE", "Refusion"] = told("How large, how long.", "quick")
+    budget: Literal["smoke", "quick", "paper", "paper-bf16", "IR-SDE", "Refusion"] = told(
+        "How large, how long.", "quick")
     preset: Literal["tiny", "small", "deep", "far", "paper"] | None = told("Size of the network.")
     iterations: int | None = told("Steps.", flag="iters", low=1)
     batch: int | None = told("Pictures a step.", low=1)
@@ -91,8 +61,9 @@ class Recipe:
         "What is learnt; regression: a plain network to compare with.")
     p: int | None = told("Exponent of the loss: 1 learns medians, 2 means.", low=1, high=2)
     times: Literal["uniform", "level", "start"] | None = told("How times are drawn; start: half of them T.")
-    kind: Literal["ir-sde", "denoising-sde"] | None = told("Another process than the task's own.")
+    kind: Literal["ir-sde", "denoising-sde", "ddpm"] | None = told("Another process than the task's own.")
     precision: Literal["no", "bf16", "fp16"] | None = told("Of the network's arithmetic.")
+    set: dict[str, Any] | None = told("Any other value of task or training: theta=linear, net.width=32.")
     seed: int = told("Of weights, order, crops, degradations, times and noise.", 0, low=0)
     measured: str | None = told("Folder of streaks, masks or depth maps; .npz of kernels.")
     measured_share: float = told("How many of the degradations are measured.", 0.5, low=0, above=True, high=1)
@@ -105,6 +76,7 @@ class Recipe:
 
     def __post_init__(self):
         for f in fields(self): object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
+        check_names(self.set or {}, OTHERS, {f.name: flag_of(f) for f in fields(self)})
         if self.clean is None and self.pairs is None:
             raise ValueError("training takes clean=, pairs= or both: neither is given")
         if self.clean is None and self.measured:
@@ -119,6 +91,10 @@ class Recipe:
         told = {name: value for name, value in {**values, **changes}.items() if name != "stopped"}
         for name in told: one_of("option", name, [f.name for f in fields(cls)])
         return cls(**told)
+
+# %% ../nbs/18b_recipes.ipynb #b67ba102
+OTHERS = {f.name for f in (*fields(Task), *fields(Settings))} - {
+    "name", "degradation", "budgets", "paper", "reasons", "compile", *(f.name for f in fields(Recipe))}
 
 # %% ../nbs/18b_recipes.ipynb #3123d386
 def train_command(recipe: Recipe | Mapping[str, Any]) -> str:
@@ -141,26 +117,30 @@ def train_task(
     resume: bool = False,          # Go on with the run in that folder, to more steps if the recipe says so
     new_pictures: bool = False,    # Go on with the pictures as they are now, if they are others
     workers: int | None = None,    # Processes that prepare batches; None: some beside a GPU, else none
+    cache: int = 1024,             # Decoded pictures to keep in memory, MB
     compile: bool | None = None,   # Compile the network first; None: on a GPU
-    progress: bool | None = None,  # A progress bar on stderr; None: if that is a terminal
+    progress: bool | None = None,  # False: none; None: a bar on a terminal, else a line a minute on stderr
     tracker: Any = None,           # One of accelerate's beside the log: "tensorboard", "wandb" ...
     cpu: bool = False,             # Stay on the CPU
+    validation: Callable[[nn.Module], dict] | None = None, # Model -> scores, in place of those held out
 ) -> Path:                         # The model's file, in the run's folder
     """Train a task's network on folders of pictures.
 
     The folder gets the model's file, a config.json with the recipe, a table of the pictures, and a log with
     scores of those held back. Ctrl-C saves the step and raises KeyboardInterrupt; `resume` goes on as if
     nothing had happened. A ValueError or an OSError says what cannot be done, before anything is written."""
+    if isinstance(tracker, str): check_tracker(tracker)
     task, values = resolve(recipe)
     if new_pictures and not resume: raise ValueError("new_pictures=True goes with resume=True")
     old = Earlier.of(run) if resume else None
-    material = pictures_of(recipe, task, values["crop"], old and old.table)
+    material = pictures_of(recipe, task, values["crop"], old and old.table, whole("cache", cache, 0) * 2**20)
     model = begin(recipe, task, values, resume)
-    about = told_with(recipe, task, values, material)
+    about = told_with(recipe, task, values, material, earlier_runs(recipe, old))
     if old: about |= old.compare(recipe, material, new_pictures)
     settings = Settings.of(values, seed=recipe.seed, compile=compile)
     stream = stream_of(material.taught, values["batch"], recipe.seed, workers)
-    validation = validation_of(task.sde(), values, about, material.held_out) if material.held_out else None
+    if validation is None and material.held_out:
+        validation = validation_of(task.sde(), values, about, material.held_out)
     return train(run, model, task.sde(), LOSSES, stream, settings, validation, resume=resume, about=about,
                  may_change=MAY_CHANGE, files={TABLE: as_text(material.table)}, progress=progress,
                  tracker=tracker, cpu=cpu)
@@ -172,18 +152,33 @@ INSTEAD = ("preset", "iterations", "batch", "crop", "lr", "loss", "p", "times", 
 
 def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
     "The task as the recipe's budget has it, and its flat settings with what the recipe replaces"
-    task = TASKS[recipe.task]
-    if recipe.kind is not None:
-        task = task.but("judgement: asked for", kind=recipe.kind, delta=DELTAS[recipe.kind])
+    as_budget = TASKS[recipe.task].at(recipe.budget)
+    task = changed(as_budget, recipe)
     values, planned = task.settings(recipe.budget), task.budget(recipe.budget).iterations
     values |= {name: value for name in INSTEAD if (value := getattr(recipe, name)) is not None}
-    presets = {"unet": unet, "nafnet": nafnet}[values["network"]].PRESETS
-    own = values["arguments"] if recipe.preset is None else {}
+    networks = {"unet": unet, "nafnet": nafnet}
+    presets = networks[one_of("network", values["network"], networks)].PRESETS
+    own = values["arguments"] if recipe.preset is None and task.network == as_budget.network else {}
     values["arguments"] = presets[one_of("preset", values["preset"], presets)] | own
     if recipe.channels != 3: values["arguments"] |= {"channels": recipe.channels}
+    for name, value in (recipe.set or {}).items():
+        if name.startswith("net."): values["arguments"][name.removeprefix("net.")] = value
+        elif name not in task.to_explain: values[name] = value
+    if "milestones" in (recipe.set or {}): return task, values
     steps = {round(step * values["iterations"] / planned) for step in values["milestones"]}
     values["milestones"] = sorted(steps - {0, values["iterations"]}) # a shorter run halves its rate sooner
-    return task.at(recipe.budget), values
+    return task, values
+
+def changed(task: Task, recipe: Recipe) -> Task:
+    "The task with the process and the other values that a recipe asks for"
+    wanted: dict[str, Any] = {}
+    if recipe.kind is not None: wanted |= {"kind": recipe.kind, "delta": DELTAS[recipe.kind]}
+    if recipe.kind == "ddpm": wanted["lam"] = 0.5
+    for name, value in (recipe.set or {}).items():
+        if name not in task.to_explain: continue
+        like = type(getattr(task, name))
+        wanted[name] = like(value) if (like, type(value)) in ((float, int), (tuple, list)) else value
+    return task.but("judgement: asked for", **wanted) if wanted else task
 
 # %% ../nbs/18b_recipes.ipynb #912eb908
 def check_task(
@@ -215,19 +210,44 @@ def start_from(model: nn.Module, init: str) -> None:
     if all(isinstance(net, nafnet.ConditionalNAFNet) for net in nets): nets[0].take_over(nets[1])
     else: checkpoint.load(path, network=nets[0]) # which must be the same
 
-def told_with(recipe: Recipe, task: Task, values: dict[str, Any], material: Material) -> dict[str, Any]:
-    "What the model's file is to say of itself: how to restore with it, and how it was made"
+def earlier_runs(recipe: Recipe, old: "Earlier | None") -> list[dict[str, Any]]:
+    "The recipes of the runs before one that begins with other weights"
+    if old: return old.about.get("before", [])
+    if recipe.init is None: return []
+    about = checkpoint.load(weights_path(recipe.init) if recipe.init in TASKS else recipe.init)[2]
+    planned = about.get("training", {}).get("iterations")
+    if not (last := about.get("recipe")) or not planned: return about.get("before", [])
+    done = about.get("step", planned)
+    stopped = {"stopped": done} if done < planned else {}
+    return [*about.get("before", []), {**last, "iterations": planned, **stopped}]
+
+def how_to_restore(task: Task, values: dict[str, Any]) -> dict[str, Any]:
+    "What a `Restorer` is to know of a training"
     how = {name: values[name] for name in ("budget", "protocol", "solver", "steps", "ensemble")}
     lossy = task.degradation
     how |= {name: getattr(lossy, name) for name in ("factor", "upscale", "fill") if hasattr(lossy, name)}
     if values["network"] == "nafnet": how["pool"] = values["pool"] * values["crop"]
-    return {"task": task.name, **how, "pictures": sum(map(len, material.taught.sets)),
-            "held_out": [*material.held_out], "recipe": asdict(recipe)}
+    return how
+
+def told_with(recipe: Recipe, task: Task, values: dict[str, Any], material: Material,
+              before: list[dict[str, Any]]) -> dict[str, Any]:
+    "What the model's file is to say of itself: how to restore with it, and how it was made"
+    seen = {"pictures": sum(map(len, material.taught.sets)), "held_out": [*material.held_out]}
+    chain = {"before": before} if before else {}
+    return {"task": task.name, **how_to_restore(task, values), **seen, "recipe": asdict(recipe), **chain}
+
+def own_workers() -> int:
+    "Processes to prepare batches for one of the processes that train here: its share of the cores but one"
+    try: cores = len(os.sched_getaffinity(0)) # those of a cluster's job, say
+    except AttributeError: cores = os.cpu_count() or 1
+    try: processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) # of torchrun and accelerate launch
+    except ValueError: processes = 1
+    return max(1, cores // max(1, processes) - 1)
 
 def stream_of(taught: Any, batch: int, seed: int, workers: int | None) -> Callable[..., Any]:
     "Batches for `train`; beside a GPU they are prepared in processes of their own"
     gpu = torch.cuda.is_available()
-    if workers is None: workers = max(1, (os.cpu_count() or 1) - 1) if gpu else 0
+    if workers is None: workers = own_workers() if gpu else 0
     made = partial(data.batches, taught, batch, seed=seed, workers=workers, pin=gpu and workers > 0)
     def batches(**where: Any) -> Iterator[Any]:
         try: yield from made(**where)
@@ -242,6 +262,8 @@ def validation_of(sde: IRSDE, values: dict[str, Any], about: dict[str, Any], hel
     squares = {name: (middle(x0, 256), middle(mu, 256)) for name, (x0, mu) in held_out.items()}
     cases = [Case(name, x0, mu, mu) for name, (x0, mu) in squares.items()]
     how = {"training": {"loss": values["loss"]}, **about, "task": None} # mu is there already, in full size
+    cheap = {"solver": values.get("validate_solver"), "steps": values.get("validate_steps")}
+    how |= {name: value for name, value in cheap.items() if value is not None}
     protocol = replace(metrics.PROTOCOLS[values["protocol"]], centre=None)
     def validate(model: nn.Module) -> dict[str, Any]:
         strips: list[Tensor] = []

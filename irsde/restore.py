@@ -54,6 +54,7 @@ class Restorer:
         bf16: bool = False,           # The network in bfloat16
     ):
         self.sde, self.about, self.bf16 = sde, dict(about or {}), bf16
+        self.weights = "" # Which file they are: "ships", or the beginning of its SHA-256; "" of none
         self.task: str | None = self.about.get("task")
         self.regresses = self.about.get("training", {}).get("loss") == "regression" # one call, at mu itself
         self.denoises = isinstance(sde, DenoisingSDE)
@@ -80,7 +81,9 @@ class Restorer:
         path = weights_file(task_or_path)
         wanted: dict[str, Any] = {"task": task} if task else {}
         model, sde, about = checkpoint.load(path, tiling.pick_device(device), **wanted)
-        return cls(model, sde, about, device, pool=pool, bf16=bf16)
+        made, shipped = cls(model, sde, about, device, pool=pool, bf16=bf16), weights_path("").parent
+        made.weights = "ships" if path.resolve().parent == shipped.resolve() else checkpoint.fingerprint(path)
+        return made
 
     def save_pretrained(self, path: str | os.PathLike) -> Path:
         "The path of a new file, which `from_pretrained` reads; a ValueError for what no file can hold"

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from . import __version__, checkpoint
 from .checkpoint import differences
 from .checks import one_of
 from .images import make_folder, replacing, write_image
-from .results import this_commit
+from .ledger import this_commit
+from .progress import meter
 from .states import Log, forget, go_back, states, steps_done, write_state
 from irsde.training import (
     Settings,
@@ -208,8 +208,8 @@ class Keeper:
         before = float(self.log.rows[-1]["seconds"]) if self.log.rows else 0
         self.start = time.perf_counter() - before
         start_trackers(accelerator, run, training.step)
-        self.bar = tqdm(total=s.iterations, initial=training.step, unit=" steps",
-                        disable=None if progress is None else not progress)
+        self.bar = meter(s.iterations, progress, initial=training.step, unit=" steps")
+        self.settle()
 
     def row(self, lr: float | None = None, norm: float | None = None, **numbers: float | None) -> None:
         "A row for the log, the trackers and the bar; the losses are counted anew"
@@ -221,7 +221,7 @@ class Keeper:
         known = {name: value for name, value in row.items() if value is not None and name != "step"}
         self.tell(self.accelerator.log, known, step=self.training.step)
         shown = {name: known[name] for name in ("loss", "skipped") if known.get(name)} | self.numbers
-        self.bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
+        self.bar.show(**shown)
 
     def tell(self, what: Callable, *args: Any, **how: Any) -> None:
         "Something for the trackers; after the first failure (a full disk, no network) they hear no more"
@@ -273,10 +273,10 @@ class Keeper:
         last = step.step == s.iterations
         if step.good: self.training.recent = [recent[0] + step.loss, recent[1] + 1]
         if not self.main: return
-        self.bar.update()
         due = self.validation and (last or step.step % s.validate_every == 0)
         numbers = self.validate() if due else {}
         if numbers or last or step.step % s.log_every == 0: self.row(step.lr, step.norm, **numbers)
+        self.bar.update()
         if last or step.step % s.save_every == 0: self.save(last)
 
     def settle(self) -> None:
@@ -322,7 +322,7 @@ def train(
     about: dict[str, Any] | None = None, # What else to keep, as JSON: task, data ... The same on resuming
     may_change: Collection[str] = (), # but for these entries of it
     files: Mapping[str, str] | None = None, # Small files for the folder: name -> text
-    progress: bool | None = None,     # A progress bar on stderr; None: if that is a terminal
+    progress: bool | None = None,     # False: none; None: a bar on a terminal, else a line a minute on stderr
     tracker: str | GeneralTracker | None = None, # One of accelerate's: "tensorboard", "wandb" ...
     cpu: bool = False,                # Stay on the CPU
 ) -> Path:                            # The model's file
@@ -338,12 +338,12 @@ def train(
     config = claim(run, configure(model, sde, loss, s, about, accelerator), resume, may_change)
     accelerator.wait_for_everyone() # all have looked at the folder before one writes to it
     training = Training(model.to(accelerator.device), s)
-    training.scaler = accelerator.scaler
-    over = resume and go_on(run, training, accelerator.is_main_process)
+    training.scaler, main = accelerator.scaler, accelerator.is_main_process
+    over = resume and go_on(run, training, main)
     config["made"][-1] |= {"after": training.step, "iterations": s.iterations}
-    if accelerator.is_main_process and not over: write_config(run, config, files or {})
-    keeper = Keeper(run, training, sde, about, validation, accelerator, progress)
-    if resume: keeper.settle()
+    if main and not over: write_config(run, config, files or {})
+    with free_again(run, unless=resume or not main):
+        keeper = Keeper(run, training, sde, about, validation, accelerator, progress)
     with contextlib.closing(keeper), noting_signals() as signals:
         take_steps(keeper, loss, batches_from, signals, fresh=not resume)
         if training.step < s.iterations: stopped(keeper, signals)
@@ -351,6 +351,14 @@ def train(
     return run / "model.safetensors"
 
 # %% ../nbs/14a_runs.ipynb #183f477a
+@contextlib.contextmanager
+def free_again(run: Path, unless: bool) -> Iterator[None]:
+    "After an error the folder is as it was before the run, in which nothing was done"
+    try: yield
+    except Exception:
+        if not unless: shutil.rmtree(run, ignore_errors=True)
+        raise
+
 def take_steps(keeper: Keeper, loss, batches_from, signals: list[str], fresh: bool) -> None:
     "Turn the crank of `optimise` to the end, or until somebody wants it to stop"
     training, accelerator = keeper.training, keeper.accelerator

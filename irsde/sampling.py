@@ -84,7 +84,7 @@ def exponential_weights(
 # %% ../nbs/04_sampling.ipynb #bd28fdf0
 def exponential_step(sde, x, past, mu, s, z, random=False):
     "Solve the linear part exactly and integrate the polynomial through the last clean-image estimates"
-    t, _ = past[0]
+    (t, _), mu = past[0], sde.centre(mu)
     h = contraction(sde, t, s, random)
     weights = exponential_weights(h, [-contraction(sde, r, t, random) if r > t else 0 for r, _ in past])
     away = math.exp(-h) / sde.alpha(t) * (x - mu)

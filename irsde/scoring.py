@@ -6,10 +6,11 @@
 __all__ = ['evaluate_task', 'demo']
 
 # %% ../nbs/18a_scoring.ipynb #cdd2c693
+import importlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,16 @@ from torch import Tensor
 
 from . import data, metrics
 from .checks import one_of
+from .compare import check_pictures, keep_pictures
 from .evaluate import Case, FromClean, FromPairs, check_apart, evaluate
+from .features import inception_path
 from .images import is_grey, make_folder, replacing, write_image
+from .ledger import check_table
 from .plots import show_images
 from .restore import Restorer, Sampling, weights_path
-from .results import calls_of, check_table, input_row, keep_rows, row_of
+from .results import calls_of, input_row, keep_rows, row_of
+from .subsets import scenes as scenes_of
+from .subsets import set_names
 from .tasks import TASKS
 
 # %% ../nbs/18a_scoring.ipynb #609e6029
@@ -35,6 +41,8 @@ def evaluate_task(
     *,
     test_set: str | None = None,         # What to call them; None: as their folder
     csv: Path | str | None = None,       # A table of runs to append to
+    per_picture: Path | str | None = None, # A table of pictures to append each one's scores to
+    scenes: Mapping[str, str] | None = None, # Picture's name -> what it shows; None: as listed
     out: Path | str | None = None,       # Folder for the restored pictures
     measured: Path | str | None = None,  # Streaks, kernels or depth maps in place of synthetic ones
     mask: Path | str | None = None,      # Of inpainting: a file, or a folder with one for each name
@@ -46,29 +54,39 @@ def evaluate_task(
     device: str | torch.device | None = None, # None: a GPU if there is one
     protocol: str | None = None,         # How to compare; None: as the weights say
     lpips: bool = True,                  # LPIPS too, where its network is at hand
+    fid: bool = False,                   # FID of the whole set too: with Inception's weights at hand only
     progress: Callable[[int, int, str], Any] | None = None, # Called with (done, in all, name) after each
     seed: int = 0,                       # Of the degradations and of the restoration
     **options: Any,                      # Of a `Restorer`'s call: solver, steps, samples, tile, ensemble
 ) -> pd.DataFrame:
     """Score a task's weights on a folder: a row a picture, and their mean, as `evaluate` returns them.
 
-    Files are checked before the first picture. If the table of runs still cannot be written at the end,
-    `attrs["csv_error"]` says why. A ValueError for options that do not go together, or if none is scored."""
-    shown, name = pairs[0] if pairs else clean, weights or task
-    if shown is None or (clean and pairs): raise ValueError("scoring takes clean= or pairs=: one of the two")
-    if name is None: raise ValueError("scoring takes a task, or a file of weights")
-    if csv is not None: check_table(csv)
+    Files are checked before the first picture; if a table cannot be written after all, `attrs["csv_error"]`
+    says why. A ValueError for what does not go together, an ImportError or an OSError if FID cannot be."""
+    shown, name = asked_for(task, weights, clean, pairs)
+    check_tables(csv, per_picture)
     restorer: Any = Restorer.from_pretrained(name, device, task=task)
     check_options(restorer, seed, **options)
     cases = cases_of(restorer, clean, pairs, seed, blind, measured, pattern, mask=mask, sigma=sigma,
                      invert_mask=invert_mask, skip_damaged=skip_damaged)
-    writer, options = Writer(out, cases), {**options, "seed": seed, "lpips": lpips}
-    scores = evaluate(restorer, cases, protocol, progress=progress, each=writer, **options)
+    writer, options = Writer(out, cases, fid), {**options, "seed": seed}
+    scores = evaluate(restorer, cases, protocol, progress=progress, each=writer, lpips=lpips, **options)
     writer.tell(scores)
-    if csv is not None: keep(csv, restorer, scores, test_set or name_of(shown), seed, options)
-    return scores
+    return keep((csv, per_picture), restorer, cases, scores, test_set or name_of(shown), scenes, **options)
 
 # %% ../nbs/18a_scoring.ipynb #b0fcf954
+def asked_for(task: Any, weights: Any, clean: Any, pairs: Any) -> tuple[Any, Any]:
+    "The folder that a test set is called after, and what is to be loaded"
+    shown, name = pairs[0] if pairs else clean, weights or task
+    if shown is None or (clean and pairs): raise ValueError("scoring takes clean= or pairs=: one of the two")
+    if name is None: raise ValueError("scoring takes a task, or a file of weights")
+    return shown, name
+
+def check_tables(csv: Any, per_picture: Any) -> None:
+    "A ValueError or an OSError for a table that cannot be appended to"
+    if csv is not None: check_table(csv)
+    if per_picture is not None: check_pictures(per_picture)
+
 def check_options(restorer: Any, seed: int, samples: int = 1, **how: Any) -> None:
     "A ValueError or a TypeError for options that these weights cannot have, before the first picture"
     restorer.check(Sampling.of(how, "samples"), samples=samples, seed=seed)
@@ -91,16 +109,24 @@ def cases_of(restorer: Restorer, clean: Any, pairs: Any, seed: int, blind: bool,
     if pattern: raise ValueError("pattern= is for pairs=, of which there are none")
     return FromClean(task, clean, seed, measured=measured, blind=not told, **how)
 
+def level_of(restorer: Any, cases: Any) -> float | None:
+    "The noise level that the restorer is told of every picture, if it is"
+    if not restorer.denoises or not isinstance(cases, FromClean) or cases.blind: return None
+    return cases.degradation.sigma
+
 class Writer:
-    "What is called with each case and its restored picture, and writes it; a failure is that picture's"
-    def __init__(self, out: Path | str | None, cases: Any):
+    "What is called with each case and its restored picture; it writes it, or keeps it for FID"
+    def __init__(self, out: Path | str | None, cases: Any, fid: bool = False):
         self.folder, self.errors = out, {}
+        self.pairs: list[tuple[Tensor, Tensor]] | None = [] if fid else None
+        if fid: check_fid()
         if out is None: return
         check_apart(out, cases)
         self.folder = make_folder(out)
         with tempfile.TemporaryFile(dir=self.folder): pass # an OSError now, and not after the first picture
 
     def __call__(self, case: Case, restored: Tensor) -> None:
+        if self.pairs is not None: self.pairs.append((restored.cpu(), case.x0.cpu()))
         if self.folder is None: return
         path = Path(self.folder) / f"{case.name}.png"
         shown = restored[:1] if is_grey(case.x0) else restored # a grey picture stays grey
@@ -108,17 +134,38 @@ class Writer:
         except (OSError, ValueError) as e: self.errors[case.name] = f"scored, but not written: {e}"
 
     def tell(self, scores: pd.DataFrame) -> None:
-        "Put what could not be written into the table"
+        "Put what could not be written into the table, and FID into what it says of itself"
         for name, error in self.errors.items():
             scores.loc[(scores["name"] == name) & (scores["error"] == ""), "error"] = error
+        if self.pairs: scores.attrs["fid"] = metrics.fid(*map(list, zip(*self.pairs)))
 
-def keep(csv: Any, restorer: Any, scores: pd.DataFrame, test_set: str, seed: int, options: dict) -> None:
-    "Append a run to a table of runs; where that fails, `scores` say so and are not lost"
+def check_fid() -> None:
+    "An ImportError without torch-fidelity, a FileNotFoundError without Inception's weights"
+    try: importlib.import_module("torch_fidelity")
+    except ImportError as e: raise ImportError('FID needs the extra: pip install "irsde[fid]"') from e
+    inception_path(None, download=False)
+
+def known_scenes(test_set: str, names: Iterable[str]) -> dict[str, str] | None:
+    "What each picture of a listed set shows, or of one called after it (set5-x2); None if some are not its"
+    known = [name for name in set_names() if f"{test_set}-".startswith(f"{name}-")]
+    found = scenes_of(max(known, key=len)) if known else {}
+    return found if found and {*names} <= {*found} else None
+
+def keep(
+    tables: tuple[Any, Any], restorer: Any, cases: Any, scores: pd.DataFrame, test_set: str,
+    scenes: Mapping[str, str] | None, seed: int, **options: Any,
+) -> pd.DataFrame:
+    "The scores, appended to a table of runs and to one of pictures; if that fails, they say so"
+    if tables == (None, None): return scores
     how = {key: options[key] for key in ("solver", "steps", "samples", "ensemble") if key in options}
+    how["sigma"] = level_of(restorer, cases)
+    scenes = known_scenes(test_set, scores["name"].iloc[:-1]) if scenes is None else scenes
     try:
-        row = row_of(restorer, scores, test_set, seed=seed, **how)
-        keep_rows(csv, row, input_row(scores, restorer.task, test_set))
+        row = row_of(restorer, scores, test_set, seed=seed, scenes=scenes, **how)
+        if tables[1] is not None: keep_pictures(tables[1], scores, row, scenes)
+        if tables[0] is not None: keep_rows(tables[0], row, input_row(scores, restorer.task, test_set))
     except (OSError, ValueError, KeyError) as e: scores.attrs["csv_error"] = str(e)
+    return scores
 
 # %% ../nbs/18a_scoring.ipynb #5c5e1474
 DEMO = ("astronaut", "chelsea") # Which of `data.sample_images`

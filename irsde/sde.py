@@ -243,6 +243,10 @@ class IRSDE(OrnsteinUhlenbeck):
         check_state(mu, noise=noise)
         return mu + (self.lam if t == self.schedule.n_steps else self.std(t)) * noise
 
+    def centre(self, mu: Tensor) -> Tensor:
+        "Where the process is pulled to, (b, ...): mu itself"
+        return mu
+
     def base(self,
         x: Tensor,  # (b, ...) state
         mu: Tensor, # (b, ...) degraded image
@@ -348,8 +352,35 @@ class DenoisingSDE(IRSDE):
                              "or shrink the picture (that averages noise)")
         return 1 + int((self.std(torch.arange(1, self.schedule.n_steps + 1)) - sigma).abs().argmin())
 
+# %% ../nbs/02_sde.ipynb #d5067004
+class DDPM(IRSDE):
+    "Conditional DDPM (Ho et al. 2020): an IRSDE whose mean is grey, 1/2, and `mu` for the network alone"
+    def centre(self, mu: Tensor) -> Tensor:
+        "Grey, of the shape of mu"
+        return torch.full_like(mu, 0.5)
+
+    def marginal(self, x0, mu, t):
+        "p(x_t | x_0): mean 1/2 + alpha_t (x_0 - 1/2), standard deviation s_t"
+        return super().marginal(x0, self.centre(x0), t)
+
+    def x0_from_noise(self, x_t, mu, noise, t):
+        "The clean image `(b, ...)` that this noise implies"
+        return super().x0_from_noise(x_t, self.centre(x_t), noise, t)
+
+    def posterior(self, x_t, x0, mu, t, s=None):
+        "p(x_s | x_t, x_0), mean and standard deviation: IRSDE's with mu = 1/2"
+        return super().posterior(x_t, x0, self.centre(x_t), t, s)
+
+    def reverse_drift(self, x, mu, score, t, s=None, ode=False):
+        "What to subtract from x on the way back from t to s: IRSDE's with mu = 1/2"
+        return super().reverse_drift(x, self.centre(x), score, t, s, ode)
+
+    def start(self, mu, noise, t):
+        "Where restoration begins: grey and noise"
+        return super().start(self.centre(mu), noise, t)
+
 # %% ../nbs/02_sde.ipynb #f658b93e
-SDES = {cls.__name__: cls for cls in (IRSDE, DenoisingSDE)}
+SDES = {cls.__name__: cls for cls in (IRSDE, DenoisingSDE, DDPM)}
 
 # %% ../nbs/02_sde.ipynb #ecca2f09
 def from_settings(

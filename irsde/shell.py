@@ -21,6 +21,8 @@ from typing import Any
 
 import click
 
+from .progress import meter
+
 # %% ../nbs/16a_shell.ipynb #a012e6e0
 ARGUMENT = re.compile(r"""\b([a-z]\w*)=("[^"]*"|'[^']*'|(?:[\w./+-]*\w)?)""")
 
@@ -205,6 +207,10 @@ def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     def padded(cell, wide): return cell + " " * (wide - width(cell))
     return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in cells)
 
+def put_frame(frame: Any) -> None:
+    "A pandas table on stdout, as it stands"
+    put(table(frame.columns, frame.astype(str).values.tolist()))
+
 def width(text: str) -> int:
     "Columns of a terminal that a text takes: two for each Chinese or Japanese character, none for an accent"
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
@@ -223,10 +229,22 @@ def named(file: Any, text: str) -> str:
     rest = text.removeprefix(path)
     return f"{path}: {(rest if re.search(r'[/.]', path) and re.match('[ :]', rest) else text).lstrip(' :')}"
 
+QUIET = "irsde.quiet" # Where a context keeps that no progress is wanted
+
+def quiet_option(command: Callable) -> Callable:
+    "`--quiet` for a verb with long work"
+    def keep(ctx: click.Context, param: Any, value: bool) -> None: ctx.meta[QUIET] = value
+    return click.option("--quiet", is_flag=True, expose_value=False, callback=keep,
+                        help="Show no progress. [default: a bar, or in a log a line a minute]")(command)
+
+def wanted() -> bool | None:
+    "For `progress`: False where --quiet was given, else None"
+    ctx = click.get_current_context(silent=True)
+    return False if ctx and ctx.meta.get(QUIET) else None
+
 def with_bar(work: Callable, *args: Any, unit: str = " pictures", kept: str = "nothing is kept", **how: Any):
     "Call `work` with a bar as its `progress`; `kept` is for Ctrl-C where the work itself does not say"
-    from tqdm import tqdm
-    with tqdm(unit=unit, disable=None) as bar:
+    with meter(progress=wanted(), unit=unit) as bar:
         def progress(done: int, total: int, name: Any) -> None:
             bar.total = total
             bar.update(done - bar.n)

@@ -350,13 +350,18 @@ def check_tracker(name: str) -> None:
     "A ValueError or an ImportError unless accelerate knows this tracker and its package is here"
     one_of("tracker", name, [str(known) for known in LoggerType if known != LoggerType.ALL])
     if name not in map(str, get_available_trackers()):
-        raise ImportError(f"{name} is a package of its own: pip install {name}")
+        what = f'"irsde[{name}]"' if name in ("tensorboard", "wandb") else name
+        raise ImportError(f"the tracker {name} needs a package that is not there: pip install {what}")
 
 def start_trackers(accelerator, run: Path, step: int) -> None:
-    "Begin what `make_accelerator` was asked for, in or beside the run's folder"
+    "Begin what `make_accelerator` was asked for, in the run's folder; a ValueError if a tracker cannot"
     if not accelerator.log_with: return
     options = {"tensorboard": {"purge_step": step + 1}, "wandb": {"name": run.name, "dir": str(run)}}
-    accelerator.init_trackers("tracked", init_kwargs=options)
+    try: accelerator.init_trackers("tracked", init_kwargs=options)
+    except Exception as e: # no account, no network, a package that is half there
+        name = accelerator.log_with[0]
+        why = " ".join(str(e).split()) or type(e).__name__
+        raise ValueError(f"the tracker {getattr(name, 'name', name)} does not start: {why}") from e
 
 def track(accelerator, name: str, picture: Tensor, step: int) -> None:
     "A picture (c, h, w) for the trackers that take pictures"

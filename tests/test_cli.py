@@ -1,6 +1,7 @@
 "The command line and the recipes behind it, on pictures of 16 by 16."
 
 import ast
+import hashlib
 import json
 import subprocess
 import sys
@@ -638,3 +639,50 @@ def test_streams_that_fail(tmp_path, end):
     done = bash(f"{tmp_path}/tool.py {end}")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "stdout failed" in done.stderr
     assert done.stdout == ("\\u96e8 0\n" if "head" in end else "")
+
+
+# ---- rows that know their weights
+
+
+def test_a_row_and_its_pictures_say_what_made_them(photos, weights, tmp_path):
+    runs, each = tmp_path / "runs.csv", tmp_path / "pictures.csv"
+    for _ in range(2):
+        irsde("evaluate", "--weights", weights, "--clean", photos, "--csv", runs, "--per-picture", each)
+    rows, pictures = pd.read_csv(runs), pd.read_csv(each)
+    row = rows.iloc[-1]
+    assert rows["method"].tolist() == ["input", "irsde", "irsde"]
+    digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:16]
+    assert row["weights"] == f"sha256:{digest}" and (pictures["weights"] == row["weights"]).all()
+    assert row["network"].startswith("nafnet, ") and (row["prediction"], row["calls"]) == ("clean", 2)
+    assert len(pictures) == row["n_images"]  # the second block took the first one's place
+    gains = pictures["psnr"] - pictures["input_psnr"]
+    assert row["gain"] == pytest.approx(gains.mean(), abs=2e-4)
+    assert row["gain_low"] <= row["gain"] <= row["gain_high"]
+    assert pd.isna(rows["gain"].iloc[0]) and pd.isna(rows["weights"].iloc[0])  # of the input
+
+
+def test_tables_that_cannot_be_kept_are_refused_first(photos, weights, tmp_path):
+    (tmp_path / "own.csv").write_text("a,b\n1,2\n")
+    words = ["evaluate", "--weights", weights, "--clean", photos, "--per-picture", tmp_path / "own.csv"]
+    said = irsde(*words, code=1)
+    assert "has other columns than a table of pictures" in said.stderr and not said.stdout
+
+
+def test_fid_is_of_the_whole_set_and_only_where_it_can_be_had(photos, weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    pytest.importorskip("torch_fidelity")
+    with pytest.raises(FileNotFoundError, match="FID needs Inception's weights"):
+        evaluate_task(weights=weights, clean=photos, fid=True)
+    seen = []
+
+    def stand_in(restored, clean):
+        seen.extend([restored, clean])
+        return 12.5
+
+    monkeypatch.setattr("irsde.scoring.check_fid", lambda: None)
+    monkeypatch.setattr("irsde.metrics.fid", stand_in)
+    csv = tmp_path / "runs.csv"
+    scores = evaluate_task(weights=weights, clean=photos, fid=True, csv=csv, lpips=False)
+    assert [len(pictures) for pictures in seen] == [len(scores) - 1] * 2 and scores.attrs["fid"] == 12.5
+    assert [x.shape for x in seen[0]] == [x.shape for x in seen[1]]
+    assert pd.read_csv(csv)["fid"].tolist()[-1] == 12.5 and pd.isna(pd.read_csv(csv)["fid"].iloc[0])

@@ -30,6 +30,7 @@ CONTRACT = {
     "images": "read write read_image write_image replacing",
     "data": "CleanImages PairedImages batches sample_images read_image write_image",
     "degrade": "DEGRADATIONS Rain MotionBlur GaussianNoise Downscale Holes Haze Either measured",
+    "subsets": "scenes left_out_of_training",
     "knownsets": "KNOWN_SETS check_data",
     "metrics": "PROTOCOLS Protocol psnr ssim lpips_distance fid score",
     "results": "record published score_table",

@@ -105,8 +105,8 @@ def test_a_wrong_pair_is_found(found, monkeypatch):
 
 
 def test_a_lost_row_is_found(found, monkeypatch):
-    results = sys.modules["fuzz_tables"].results
-    right = results.record
+    ledger = sys.modules["fuzz_tables"].ledger
+    right = ledger.record
 
     def record(path, *rows, **about):
         table = right(path, *rows, **about)
@@ -114,7 +114,7 @@ def test_a_lost_row_is_found(found, monkeypatch):
         Path(path).write_bytes(b"\n".join(lines[:1] + lines[2:]))
         return table
 
-    monkeypatch.setattr(results, "record", record)
+    monkeypatch.setattr(ledger, "record", record)
     assert any("rows" in text for text in found("tables", 20))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from irsde import metrics, recipes, scoring
 from irsde.checkpoint import load
-from irsde.material import changes, going_on, pictures_of, read_table, split
+from irsde.material import changes, going_on, pictures_of, read_table, sequences, split
 from irsde.recipes import Recipe, check_task, demo, evaluate_task, train_command, train_task
 from irsde.restore import Restorer
 from irsde.runs import read_config
@@ -117,10 +117,10 @@ def test_held_out_pictures_of_pairs_go_by_their_clean_one():
     rows = [("pairs", f"{c}_{k}", c, "train", "") for c in "abcd" for k in (1, 2)]
     rows += [("pairs", "e_1", "e", "held out", ""), ("pairs", "e_2", "e", "left out", "")]
     before = pd.DataFrame(rows, columns=["kind", "name", "clean", "use", "gone"])
-    assert going_on([*"abcde"], before) == {"e"}
-    assert going_on([*"abcdx"], before) == {"x"}
+    assert going_on([*"abcde"], before) == ({"e"}, set())
+    assert going_on([*"abcdx"], before) == ({"x"}, set())
     with pytest.warns(UserWarning, match="none of the pictures that were held out is left"):
-        assert len(going_on([*"abcdabcd"[:4]] + ["b2"][:0], before) or {"few"}) == 1
+        assert going_on([*"abcd"], before) == (set(), set())  # of so few none
         going_on([*"abcd", *"abcd"], before)
     assert "paired otherwise" in changes(before.assign(clean="z"), before)
 
@@ -386,3 +386,134 @@ def test_damaged_files_are_left_out_of_a_score(photos, weights):
 def test_names_that_moved_are_where_they_were():
     assert demo is scoring.demo and evaluate_task is scoring.evaluate_task
     assert recipes.degradation_of("deraining") and metrics.PROTOCOLS and torch.get_num_threads() >= 1
+
+
+# ---- videos, workers, validation, trackers
+
+
+def films(folder, n=20, frames=6, first="{film:03}/{frame:08}.png"):
+    for film in range(n):
+        for frame in range(frames):
+            save(folder / first.format(film=film, frame=frame), seed=100 * film + frame)
+    return f"{folder}/*"
+
+
+def test_of_videos_whole_sequences_are_held_out(tmp_path):
+    folder, run = films(tmp_path / "films"), tmp_path / "run"
+    go(recipe(folder), run)
+    table = read_table(run / "pictures.csv")
+    film = table["name"].str.partition("/")[0]
+    assert {*film[table["use"] != "train"]} == {"010"}  # no frame of it on the other side
+    assert (table["use"] == "held out").sum() == 4 and (table["use"] == "train").sum() == 114
+    before = used(run)
+    quiet(go, recipe(folder, iterations=3), run, resume=True)
+    assert used(run) == before
+
+
+def test_a_video_that_was_held_out_stays_so(tmp_path):
+    folder, run = films(tmp_path / "films"), tmp_path / "run"
+    go(recipe(folder), run)
+    held = [name for name, use in used(run).items() if use == "held out"]
+    save(tmp_path / "films/010/00000099.png", seed=7)  # a new frame of it
+    save(tmp_path / "films/003/00000099.png", seed=8)  # and one of a film that was trained on
+    quiet(go, recipe(folder, iterations=3), run, resume=True, new_pictures=True)
+    now = used(run)
+    assert now["010/00000099"] == "left out" and now["003/00000099"] == "train"
+    assert [name for name, use in now.items() if use == "held out"] == held
+    for name in held:
+        (tmp_path / f"films/{name}.png").unlink()
+    quiet(go, recipe(folder, iterations=4), run, resume=True, new_pictures=True)
+    now = used(run)
+    assert {name[:3] for name, use in now.items() if use != "train"} == {"010"}
+    assert [*now.values()].count("held out") == 3  # those that were left out till now
+
+
+def test_a_run_of_before_keeps_its_held_out_frames(tmp_path):
+    "Its table decides, though frames of one film are on both sides"
+    folder, run = films(tmp_path / "films"), tmp_path / "run"
+    go(recipe(folder), run)
+    table = read_table(run / "pictures.csv")
+    table["use"] = "train"
+    table.loc[[15, 45], "use"] = "held out"
+    table.to_csv(run / "pictures.csv", index=False)
+    before = used(run)
+    quiet(go, recipe(folder, iterations=3), run, resume=True, new_pictures=True)
+    assert used(run) == before
+
+
+@pytest.mark.parametrize(
+    "names, groups",
+    [
+        ([f"{k:03}/{i:04}" for k in range(5) for i in range(3)], 5),
+        ([f"GOPR{k}_11_00_{i:06}" for k in range(5) for i in range(k, k + 3)], 5),
+        ([f"{k:03}/{i:04}" for k in range(3) for i in range(5)], 15),  # three films are too few
+        ([f"set{k}/{k}{i:03}" for k in range(5) for i in range(3)], 15),  # numbered on and on
+        ([f"{i:04}" for i in range(20)], 20),
+        ([f"n{k}/cat" for k in range(6)], 6),
+        ([], 0),
+    ],
+)
+def test_what_looks_like_a_video(names, groups):
+    assert len({*sequences(names)}) == groups
+
+
+@pytest.mark.parametrize(
+    "cores, processes, workers", [(96, "8", 11), (8, None, 7), (2, "4", 1), (16, "x", 15), (1, "1", 1)]
+)
+def test_each_process_has_its_share_of_the_cores(monkeypatch, cores, processes, workers):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(cores), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+    assert recipes.own_workers() == workers
+
+
+def test_the_cache_is_as_large_as_asked(photos, tmp_path, monkeypatch):
+    seen = []
+    whole = recipes.pictures_of
+    monkeypatch.setattr(recipes, "pictures_of", lambda *args: seen.append(args[4]) or whole(*args))
+    go(recipe(photos), tmp_path / "a")
+    go(recipe(photos), tmp_path / "b", cache=0)
+    assert seen == [2**30, 0]
+    with pytest.raises(ValueError, match="cache is a whole number from 0, not -1"):
+        go(recipe(photos), tmp_path / "c", cache=-1)
+
+
+def test_a_paper_budget_is_validated_in_few_calls(monkeypatch):
+    seen = []
+    fake = pd.DataFrame([{"psnr": 1.0, "ssim": 1.0, "lpips": 1.0}])
+    monkeypatch.setattr(recipes, "evaluate", lambda restorer, *_, **how: seen.append(restorer.about) or fake)
+    model = torch.nn.Conv2d(1, 1, 1)
+    about = {"solver": "reverse-sde", "steps": None, "ensemble": 1}
+    for budget in ("paper", "quick"):
+        values = TASKS["deraining"].settings(budget)
+        recipes.validation_of(TASKS["deraining"].sde(), values, about, {})(model)
+    paper, quick = seen
+    assert (paper["solver"], paper["steps"]) == ("posterior", 10)
+    assert (quick["solver"], quick["steps"]) == ("reverse-sde", None)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_tracker_that_is_not_there_is_refused_before_anything_is_made(photos, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("irsde.training.get_available_trackers", lambda: [])
+    with pytest.raises(ImportError, match=f'tracker {name} needs a package.*pip install "irsde.{name}."'):
+        go(recipe(photos), tmp_path / "run", tracker=name)
+    with pytest.raises(ValueError, match="unknown tracker 'tensorbord'"):
+        go(recipe(photos), tmp_path / "run", tracker="tensorbord")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tracker_on_the_command_line(photos, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from irsde.cli import main
+
+    monkeypatch.setattr("irsde.training.get_available_trackers", lambda: [])
+    run = ["train", "--task", "deraining", "--clean", str(photos), "--out", str(tmp_path / "run")]
+    for words in (["--tensorboard"], ["--tracker", "tensorboard"]):
+        answer = CliRunner().invoke(main, [*run, *words])
+        assert answer.exit_code == 1 and isinstance(answer.exception, SystemExit)
+        assert 'pip install "irsde[tensorboard]"' in answer.stderr and len(answer.stderr.splitlines()) == 1
+    answer = CliRunner().invoke(main, [*run, "--tensorboard", "--tracker", "wandb"])
+    assert answer.exit_code == 2 and "two trackers" in answer.stderr
+    assert not (tmp_path / "run").exists()

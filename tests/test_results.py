@@ -2,19 +2,26 @@
 
 import math
 import os
+import shlex
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from irsde import results
-from irsde.results import RUN_COLUMNS, check_table, input_row, keep_rows, made_by, published, record
+from irsde import ledger
+from irsde.cli import main
+from irsde.ledger import EARLIER, RUN_COLUMNS, check_table, made_by, record
+from irsde.results import evaluate_command, input_row, keep_rows, published, repeats
+
+RUNS = Path(__file__).parents[1] / "data" / "runs"
 
 
 @pytest.fixture(autouse=True)
 def commit(monkeypatch):
     "No question to git for each row"
-    monkeypatch.setattr(results, "this_commit", lambda: "abc1234")
+    monkeypatch.setattr(ledger, "this_commit", lambda: "abc1234")
 
 
 ABOUT = dict(
@@ -131,9 +138,9 @@ DAMAGED = {
     "semicolons": (lambda text: text.replace(",", ";"), "semicolons where a table of runs has commas"),
     "tabs": (lambda text: text.replace(",", "\t"), "tabs where a table of runs has commas"),
     "one column less": (lambda text: text.replace("task,", "", 1), "has other columns"),
-    "torn line": (lambda text: text + text.splitlines()[1][:40], "line 3: .* fields where a run has 17"),
+    "torn line": (lambda text: text + text.splitlines()[1][:40], "line 3: .* fields where a run has 29"),
     "torn in quotes": (lambda text: text + 'a,b,"c', "line 3"),
-    "two lines in one": (lambda text: text.rstrip("\n") + text.splitlines()[1] + "\n", "line 2: 33 fields"),
+    "two lines in one": (lambda text: text.rstrip("\n") + text.splitlines()[1] + "\n", "line 2: 57 fields"),
     "decimal commas": (
         lambda text: text.replace("30.1235", '"30,1235"'),
         "line 2: psnr is no number: '30,12",
@@ -193,7 +200,7 @@ def test_a_link_stays_a_link(table, tmp_path):
 
 def test_scores_that_are_missing_are_empty(table):
     record(table, dict(ABOUT, ssim=math.nan, lpips=math.nan))
-    assert table.read_text().splitlines()[-1].endswith(",30.1235,,,,RGB")
+    assert table.read_text().splitlines()[-1].endswith(",30.1235,,,,RGB" + "," * 12)
     assert math.isnan(pd.read_csv(table)["ssim"].iloc[-1])
 
 
@@ -223,3 +230,70 @@ def test_what_a_table_says_of_itself_beside_its_columns_is_not_written(tmp_path)
     row = input_row(scores, "denoising", "here")
     assert set(row) <= set(RUN_COLUMNS) and row["protocol"] == "RGB, grey"
     record(tmp_path / "runs.csv", row)
+
+
+@BOTH
+@pytest.mark.parametrize("change", HARMLESS.values(), ids=HARMLESS)
+def test_a_table_of_earlier_columns_is_widened_once(tmp_path, change, way):
+    path = tmp_path / "runs.csv"
+    record(path, [dict(ABOUT, test_set='one, "quoted"'), dict(ABOUT, ssim=math.nan)])
+    old = pd.read_csv(path, dtype=str)[EARLIER]
+    path.write_bytes(change(old.to_csv(index=False)).encode())
+    with pytest.warns(UserWarning, match="gets the columns that tables of runs have now"):
+        add(path, way)
+    first = path.read_bytes()
+    found = pd.read_csv(path, dtype=str)
+    assert list(found) == RUN_COLUMNS and len(found) == (3 if way == "record" else 4)
+    pd.testing.assert_frame_equal(found[EARLIER].iloc[:2], old, check_dtype=False)
+    assert first.startswith("\ufeff".encode()) == change("x").startswith("\ufeff")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        add(path, way)
+    assert path.read_bytes().startswith(first)
+
+
+def test_a_torn_row_of_an_earlier_table_is_found(tmp_path):
+    text = ",".join(EARLIER) + "\n" + ",".join(["x"] * 3) + "\n"
+    (tmp_path / "runs.csv").write_text(text)
+    with pytest.raises(ValueError, match="line 2: 3 fields where a run has 17"):
+        record(tmp_path / "runs.csv", dict(ABOUT))
+    assert (tmp_path / "runs.csv").read_text() == text
+
+
+# ---- back to the command
+
+
+def parsed(command):
+    "The options that `irsde evaluate` understands; a UsageError if it understands none of it"
+    *told, command = command.splitlines()
+    assert all(line.startswith("# ") for line in told)
+    words = shlex.split(command)
+    assert words[:2] == ["irsde", "evaluate"] and "nan" not in words
+    verb = main.commands["evaluate"]
+    return verb.make_context("evaluate", words[2:]).params
+
+
+def test_every_row_of_our_scores_has_a_command_that_is_understood():
+    rows = pd.read_csv(RUNS / "scores.csv").to_dict("records")
+    for row in rows:
+        found = parsed(evaluate_command(row, "--pairs LQ GT"))
+        assert [Path(path).name for path in found["pairs"]] == ["LQ", "GT"]
+        assert (found["task"] is None) != (found["weights"] is None)
+        if row["method"] == "input":
+            continue
+        assert found["ensemble"] == repeats(row["method"]).get("ensemble")
+        assert (found["solver"] or "") == (row["solver"] if isinstance(row["solver"], str) else "")
+        assert found["steps"] == (row["steps"] if found["solver"] else None)
+    assert any(row["weights"] == "ships" for row in rows)
+
+
+def test_a_row_of_ones_own_weights_says_which_they_were():
+    row = {**dict.fromkeys(RUN_COLUMNS, math.nan), **ABOUT, "weights": "sha256:0123456789abcdef"}
+    row |= {"network": "unet, 2.10 M", "prediction": "noise", "train_steps": 3000.0, "changes": "lam=30/255"}
+    told = evaluate_command(row, "--clean X")
+    for word in ("sha256:0123456789abcdef", "unet, 2.10 M", "noise prediction", "3000 steps", "lam=30/255"):
+        assert word in told.splitlines()[0]
+    assert str(parsed(told)["weights"]).endswith("model.safetensors") and parsed(told)["steps"] == 3
+    unsaid = evaluate_command({**row, "solver": math.nan, "steps": math.nan, "seed": math.nan}, "--clean X")
+    assert "nan" not in unsaid and parsed(unsaid)["steps"] is None
+    assert parsed(evaluate_command({**row, "weights": "ships"}, "--clean X"))["task"] == "denoising"

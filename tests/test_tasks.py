@@ -3,11 +3,14 @@
 import pickle
 
 import pytest
+import torch
 
+from irsde import unet
 from irsde.metrics import PROTOCOLS
 from irsde.sampling import SOLVERS
 from irsde.sde import IRSDE, DenoisingSDE
 from irsde.tasks import TASKS
+from irsde.training import Settings
 
 NAMES = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
 
@@ -21,9 +24,8 @@ def test_every_value_has_a_reason(name):
     task = TASKS[name]
     assert task.name == name and not task.unexplained
     assert task.protocol in PROTOCOLS and task.solver in SOLVERS
-    for budget in ("smoke", "quick", "paper", "IR-SDE", "Refusion"):
-        if budget in task.budgets or budget in task.paper:
-            assert not task.budget(budget).unexplained
+    for budget in ("smoke", "quick", "paper", "paper-bf16", "IR-SDE", "Refusion"):
+        assert not task.budget(budget).unexplained
     assert isinstance(task.sde(), DenoisingSDE if name == "denoising" else IRSDE)
     assert pickle.loads(pickle.dumps(task)) == task
     assert task.conditional == (name != "denoising")
@@ -32,12 +34,39 @@ def test_every_value_has_a_reason(name):
 def test_published_settings():
     task = TASKS["deraining"].at("IR-SDE")
     values = TASKS["deraining"].settings("IR-SDE")
-    assert task.sde().lam == 10 / 255 and values["network"] == "unet" and values["iterations"] == 700_000
+    assert task.sde().lam == 10 / 255 and values["network"] == "unet" and values["iterations"] == 500_000
     assert (
         values["loss"] == "likelihood"
-        and values["milestones"] == (200_000, 400_000, 600_000)
+        and values["milestones"] == (200_000, 400_000)
         and values["batch"] == 16
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paper_budgets_say_how_they_are_run(name):
+    task = TASKS[name]
+    paper, half = task.settings("paper"), task.settings("paper-bf16")
+    assert {key for key in paper if paper[key] != half[key]} == {"budget", "precision"}
+    assert paper == {**task.settings("IR-SDE"), "budget": "paper"}
+    for budget in ("paper", "Refusion"):
+        values = task.settings(budget)
+        settings = Settings.of(values)
+        assert (settings.precision, settings.save_every, settings.validate_every) == ("no", 5000, 5000)
+        assert (values["validate_solver"], values["validate_steps"]) == ("posterior", 10)
+        assert task.budget(budget).reasons["precision"].startswith("published: ")
+    assert task.settings("Refusion")["iterations"] == 700_000
+    assert Settings.of(half).precision == "bf16"
+    quick = task.settings("quick")
+    assert Settings.of(quick).save_every == 500 and quick["validate_solver"] is None
+
+
+def test_denoising_has_the_published_network():
+    task = TASKS["denoising"].at("paper")
+    arguments = unet.PRESETS["paper"] | task.budget("paper").arguments
+    with torch.device("meta"):
+        network = unet.ConditionalUNet(**arguments, conditional=task.conditional)
+    assert sum(weights.numel() for weights in network.parameters()) == 137_137_091
+    assert not TASKS["deraining"].budget("paper").arguments
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 "The workshop of the weights (tools/) and the checks (.ci/): what they decide, without data or training."
 
 import ast
+import hashlib
 import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+
+from irsde.images import write
+from irsde.subsets import subset_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -338,11 +343,11 @@ def test_modules_and_names(lint):
     def faults(**modules):
         return list(lint.faults_of_modules(modules))
 
-    names = [f"name{i}" for i in range(60)]
+    names = [f"name{i}" for i in range(65)]
     small, long = f"__all__ = {names}\n", "x = 1\n" * 400
     assert not faults(a=small, degrade=long)
     assert "400 lines" in faults(a=long)[0]
-    assert "120 public names" in faults(a=small, b=small)[0]
+    assert "130 public names" in faults(a=small, b=small)[0]
 
 
 def test_code_that_is_none_is_named(lint):
@@ -375,3 +380,141 @@ def test_types_may_be_skipped_at_home_only(monkeypatch):
     assert types.main()
     monkeypatch.setenv("CI", "true")
     assert not types.main()
+
+
+# ---- make_subsets: every file, its scene, and what it shares with a test picture
+
+
+@pytest.fixture(scope="module")
+def make_subsets():
+    return script(ROOT / "tools/make_subsets.py")
+
+
+@pytest.fixture
+def research(tmp_path, make_subsets, monkeypatch):
+    "A test set of three pairs, of which two show one photograph; two clean pictures; two layers, one shared"
+    rng = np.random.default_rng(1)
+
+    def noise(high=200):
+        return rng.integers(0, high, (1, 40, 60), dtype=np.uint8)
+    a, b, streaks = noise(), noise(), noise(50)
+    pairs = {"10": (a, noise(50)), "9": (a, noise(50)), "2": (b, streaks)}
+    tops = {f"test/deraining/small/lq/{k}.png": gt + rain for k, (gt, rain) in pairs.items()}
+    tops |= {f"test/deraining/small/gt/{k}.png": gt for k, (gt, _) in pairs.items()}
+    tops |= {"train/clean/c_1.png": noise(), "train/clean/c_2.png": b, "train/layers/8.png": noise(50),
+             "train/layers/7.png": np.pad(streaks, ((0, 0), (0, 1), (0, 1)))}
+    for name, values in tops.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, values)
+    Origin, pairs = make_subsets.Origin, "test/deraining/small/{side}/*"
+    monkeypatch.setattr(make_subsets, "ORIGINS", [
+        *make_subsets.pair(pairs, "deraining", "small", "s-{number}", "us/a", "1", gt="p/{name}"),
+        Origin("train/clean/*", "", "clean", "clean", "{letter}{digit}", "us/b", "2", "{digit}/{stem}.png",
+               r"(?P<letter>\w)_(?P<digit>\d)\.png"),
+        Origin("train/layers/*", "deraining", "layers", "layer", "l-{number}", "us/c", "3")])
+    return tmp_path
+
+
+def test_the_list_is_made(make_subsets, research):
+    rows = {row["file"]: row for row in make_subsets.rows_of(research)}
+    assert list(rows)[:3] == [f"test/deraining/small/lq/{k}.png" for k in (2, 9, 10)]
+    gt = rows["test/deraining/small/gt/10.png"]
+    assert (gt["scene"], gt["original"], gt["width"], gt["height"]) == ("s-9", "p/10.png", 60, 40)
+    assert gt["sha256"] == hashlib.sha256((research / gt["file"]).read_bytes()).hexdigest()
+    assert rows["test/deraining/small/lq/10.png"]["scene"] == "s-9"  # as its clean picture
+    assert [rows[f"train/clean/c_{k}.png"]["scene"] for k in (1, 2)] == ["c1", "s-2"]
+    assert rows["train/clean/c_1.png"]["original"] == "1/c_1.png"
+    shared, other = (rows[f"train/layers/{k}.png"]["left_out"] for k in (7, 8))
+    assert (shared, other) == ("shares streaks with the test picture small/2.png", "")
+    text = make_subsets.as_text(list(rows.values()))
+    assert text.splitlines()[0] == ",".join(subset_table().columns)
+    assert len(text.splitlines()) == 1 + len(rows)
+
+
+def test_files_without_an_origin_are_named(make_subsets, research):
+    write(research / "train/new.png", np.zeros((1, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match="the origin of 1 files is not known, .*new.png"):
+        make_subsets.rows_of(research)
+    (research / "train/new.png").unlink()
+    for path in (research / "train/layers").iterdir():
+        path.unlink()
+    with pytest.raises(ValueError, match="the set layers is not there"):
+        make_subsets.rows_of(research)
+
+
+def test_the_tool_compares(make_subsets, research, monkeypatch, tmp_path):
+    monkeypatch.setattr(make_subsets, "TABLES", (tmp_path / "table.csv", tmp_path / "packed.csv"))
+    monkeypatch.setattr(make_subsets, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make_subsets.py", str(research)])
+    make_subsets.main()
+    assert (tmp_path / "table.csv").read_bytes() == (tmp_path / "packed.csv").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["make_subsets.py", str(research), "--check"])
+    with pytest.raises(SystemExit, match="False"):
+        make_subsets.main()
+    write(research / "train/layers/8.png", np.zeros((1, 4, 4), np.uint8))
+    with pytest.raises(SystemExit, match="True"):
+        make_subsets.main()
+
+
+def test_the_package_has_the_same_table():
+    assert (ROOT / "data/subsets.csv").read_bytes() == (ROOT / "irsde/subsets.csv").read_bytes()
+
+
+# ---- memory of a training
+
+
+@pytest.fixture(scope="module")
+def memory():
+    pytest.importorskip("torch._subclasses.fake_tensor")
+    return script(ROOT / "tools/memory.py")
+
+
+@pytest.mark.parametrize("rows, parts", [(4, 1), (2, 2)])
+@pytest.mark.parametrize("task", ["deraining", "denoising"])
+def test_the_estimate_is_what_a_real_step_takes(memory, task, rows, parts):
+    "Within 2%, at the smoke budget, on the CPU"
+    values, process = memory.TASKS[task].settings("smoke"), memory.TASKS[task].at("smoke").sde()
+    guess = memory.estimated(values, process, rows, parts)
+    assert guess == pytest.approx(memory.measured(values, process, rows, parts), rel=0.02)
+
+
+def test_parts_are_as_few_as_fit(memory, monkeypatch):
+    sizes = {(1, 1): 3, (4, 1): 6, (8, 1): 10, (4, 2): 7}  # GiB: 1 a picture, 2 beside, 1 more for waiting
+    monkeypatch.setattr(memory, "estimated", lambda values, sde, rows, parts=1: sizes[rows, parts] * 2**30)
+    need = memory.Need({"batch": 16, "precision": "no"}, None)
+    assert [need.at(parts) for parts in (1, 2, 4, 16)] == [18, 11, 7, 4]
+    assert [need.least(card) for card in (24, 16, 8, 4.5, 4)] == [1, 2, 4, 16, None]
+
+
+def test_the_committed_table_has_all_published_budgets(memory):
+    table = pd.read_csv(ROOT / "data/runs/memory-training.csv")
+    assert [*zip(table["task"], table["budget"])] == [
+        (task, budget) for task in memory.TASKS for budget in memory.BUDGETS
+    ]
+    for row in table.itertuples():
+        values = memory.TASKS[row.task].settings(row.budget)
+        assert (row.batch, row.crop, row.precision) == (values["batch"], values["crop"], values["precision"])
+    by = table.set_index(["task", "budget"])
+    full, half = (by["picture_gib"].xs(budget, level="budget") for budget in ("paper", "paper-bf16"))
+    assert (half < 0.7 * full).all()
+
+
+def test_a_gradient_that_is_lost_is_named(memory):
+    values, process = memory.TASKS["deraining"].settings("smoke"), memory.TASKS["deraining"].at("smoke").sde()
+    with memory.without_values():
+        training = memory.training_of(values, process, "cpu", batch=1)
+        training.model.idle = memory.nn.Linear(1, 1)
+        with pytest.raises(AssertionError, match="no gradient reaches idle.weight, idle.bias"):
+            memory.step(training, process, "cpu", 32)
+
+
+def test_published_budgets_run_on_a_gpu_that_is_not_there(memory, monkeypatch):
+    "One of the six here; .ci/check_paper.py has all"
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    check = script(ROOT / ".ci/check_paper.py")
+    check.check("inpainting", "paper-bf16")
+    monkeypatch.setattr(check, "CALLS", 0)
+    with pytest.raises(ValueError):
+        check.check("inpainting", "paper-bf16")
+    with pytest.raises(AssertionError, match="the loss is 1, not 2"):
+        check.expect("the loss", 1, 2)

@@ -3,6 +3,8 @@
 import contextlib
 import csv
 import errno
+import io
+import itertools
 import json
 import math
 import signal
@@ -19,6 +21,7 @@ from irsde import runs
 from irsde.checkpoint import load, make_model
 from irsde.losses import noise_matching_loss
 from irsde.predict import LOSSES, clean_matching_loss, inner
+from irsde.progress import Lines, meter
 from irsde.runs import read_config, rebuild, train
 from irsde.states import Log, read_state, states, write_state
 from irsde.training import (
@@ -688,3 +691,100 @@ def test_states_of_a_future_that_was_given_up_go(tmp_path, sde):
         tmp_path / "run"
     ) == 5
     assert (tmp_path / "run" / "states" / "step-mine.pt").exists()
+
+
+# ---- progress, trackers
+
+
+class Said(io.StringIO):
+    "A stream that is a terminal, or none"
+
+    def __init__(self, terminal=False):
+        super().__init__()
+        self.isatty = lambda: terminal
+
+
+def test_a_log_has_a_line_a_minute():
+    clock, log = [0.0], Said()
+    with Lines(100, initial=40, unit=" steps", stream=log, clock=lambda: clock[0]) as lines:
+        for _ in range(60):
+            clock[0] += 7
+            lines.show(loss=0.123456)
+            lines.update()
+    said = log.getvalue().splitlines()
+    assert said[0] == "49 of 100 steps, loss 0.1235, 5 min 57 s left"
+    assert said[-1] == "100 of 100 steps, loss 0.1235, 7 min 0 s in all"
+    assert len(said) == 7  # 420 s, in steps of 63, and the end
+
+
+def test_quick_work_says_nothing():
+    log = Said()
+    with Lines(3, stream=log, clock=lambda: 0.0) as lines:
+        lines.update(3)
+    assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize("terminal, progress, kind", [(True, None, "Bar"), (False, None, "Lines")])
+def test_a_bar_in_a_terminal_and_lines_elsewhere(monkeypatch, terminal, progress, kind):
+    stream = Said(terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    shown = meter(5, progress, unit=" steps")
+    shown.show(loss=1.0)
+    shown.update(5)
+    shown.close()
+    assert type(shown).__name__ == kind and shown.n == 5
+    assert ("5/5" in stream.getvalue()) == terminal
+
+
+def test_no_progress_where_none_is_wanted(monkeypatch):
+    for terminal in (True, False):
+        stream = Said(terminal)
+        monkeypatch.setattr(sys, "stderr", stream)
+        with meter(5, False) as shown:
+            shown.update(5)
+        assert stream.getvalue() == "" and shown.n == 5
+    monkeypatch.setattr(sys, "stderr", None)
+    assert isinstance(meter(5), Lines)
+
+
+def test_a_training_without_a_terminal_tells_how_far_it_is(tmp_path, sde, monkeypatch):
+    log, clock = Said(), itertools.count(0, 30)
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(runs, "meter", lambda *args, **how: Lines(args[0], clock=lambda: next(clock), **how))
+    validation = iter(range(9))
+
+    def scored(model):
+        return {"psnr": 20.0 + next(validation)}
+
+    train(tmp_path / "run", model_for(sde), sde, clean_matching_loss, stream, settings(), scored, cpu=True)
+    said = log.getvalue().splitlines()
+    assert said and said[-1].startswith("6 of 6 steps, loss ") and "val_psnr 22" in said[-1]
+
+
+def test_a_tracker_that_does_not_start_leaves_no_folder(tmp_path, sde):
+    class Closed(GeneralTracker):
+        name, requires_logging_directory = "closed", False
+        tracker = property(lambda self: None)
+
+        def store_init_configuration(self, values):
+            pass
+
+        def log(self, values, step):
+            pass
+
+        def start(self):
+            raise RuntimeError("no account\nlog in first")
+
+    with pytest.raises(ValueError, match="the tracker closed does not start: no account log in first"):
+        go(tmp_path / "run", sde, settings(), tracker=Closed())
+    assert not (tmp_path / "run").exists()
+    go(tmp_path / "run", sde, settings())
+    with pytest.raises(ValueError, match="does not start"):
+        go(tmp_path / "run", sde, settings(iterations=8), tracker=Closed(), resume=True)
+    assert agree(tmp_path / "run") == 6  # what was done is still there
+
+
+def test_settings_take_what_a_budget_says():
+    numbers = {"iterations": 9, "save_every": 4, "validate_every": 5, "accumulate": 2}
+    found = Settings.of({**numbers, "precision": "no", "lam": 0.1, "validate_solver": "posterior"})
+    assert (found.save_every, found.validate_every, found.precision, found.accumulate) == (4, 5, "no", 2)

@@ -1,0 +1,188 @@
+"""The chain from a command to a row, on pictures of its own making."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from irsde import planning, sources, studies
+from irsde.recipes import resolve
+from irsde.reproduce import made_by, progress_of, report, reproduce, run_page, work
+from irsde.studies import SCALES, STUDIES, Arm, central, recipe_of
+
+TINY = ("net.width=8", "net.enc=1,", "net.mid=1", "net.dec=1,", "iterations=2", "validate_every=2")
+PICTURES = {"clean": "photos"}
+
+
+@pytest.fixture(scope="module")
+def rain(tmp_path_factory):
+    "A folder in which deraining was reproduced at smoke, as small as can be"
+    out = tmp_path_factory.mktemp("rain")
+    told = []
+    table = reproduce("deraining", out=out, set=TINY, cpu=True, tell=told.append)
+    return out, table, told
+
+
+def test_a_row_for_each_way_and_its_pictures(rain):
+    out, table, told = rain
+    runs = [*planning.runs_of(STUDIES["deraining"], "smoke", None, out, TINY)]
+    ways = sum(len(run.tests) for run in runs)
+    rows, pictures = pd.read_csv(out / "scores.csv"), pd.read_csv(out / "pictures.csv")
+    assert len(rows) == len(table) == ways + 1 and (rows["method"] == "input").sum() == 1
+    rows = rows[rows["method"] != "input"]
+    assert len(pictures) == rows["n_images"].sum()
+    assert set(rows["loss"]) == {"likelihood", "clean", "regression"}
+    assert set(rows["prediction"]) == {"noise", "clean"}
+    assert (rows["train_steps"] == 2).all() and rows["weights"].str.startswith("sha256:").all()
+    mean = pictures.groupby(["method", "solver", "steps"])["psnr"].mean()
+    for row in rows.to_dict("records"):
+        assert mean[row["method"], row["solver"], row["steps"]] == pytest.approx(row["psnr"], abs=1e-3)
+    curves = pd.read_csv(out / "curves.csv")
+    assert sorted(curves["step"].unique()) == [0, 2] and curves["psnr"].notna().all()
+    assert told[-1].startswith("3 of 3: deraining, CNN-baseline")
+
+
+def test_nothing_is_made_twice(rain):
+    out, table, _ = rain
+    before = (out / "scores.csv").read_bytes(), (out / "curves.csv").read_bytes()
+    told = []
+    again = reproduce("deraining", out=out, set=TINY, cpu=True, tell=told.append)
+    pd.testing.assert_frame_equal(table, again)
+    assert told == ["3 of 3 runs are done"]
+    assert before == ((out / "scores.csv").read_bytes(), (out / "curves.csv").read_bytes())
+
+
+def test_a_lost_row_is_scored_again_without_training(rain):
+    out, table, _ = rain
+    rows = pd.read_csv(out / "scores.csv")
+    folder = next(planning.runs_of(STUDIES["deraining"], "smoke", None, out, TINY)).folder
+    stamp = (folder / "model.safetensors").stat().st_mtime_ns
+    whole = (out / "scores.csv").read_text()
+    rows.drop(index=1).to_csv(out / "scores.csv", index=False)
+    again = reproduce("deraining", out=out, set=TINY, cpu=True)
+    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+    lost, found = rows.iloc[1], pd.read_csv(out / "scores.csv").iloc[-1]
+    assert found["psnr"] == lost["psnr"] and found["steps"] == lost["steps"]
+    (out / "scores.csv").write_text(whole)
+    assert len(again) == len(table)
+
+
+def test_a_stopped_training_goes_on(tmp_path):
+    run = next(planning.runs_of(STUDIES["deraining"], "smoke", None, tmp_path, TINY, arms=("CNN-baseline",)))
+    whole = work(run, cpu=True, progress=False)
+    other = replace(run, out=str(tmp_path / "other"))
+    from irsde.recipes import train_task
+
+    with pytest.raises(KeyboardInterrupt):
+        train_task(other.recipe, other.folder, cpu=True, progress=False, validation=stop_at_1())
+    again = work(other, cpu=True, progress=False)
+    assert again.rows[0]["weights"] == whole.rows[0]["weights"]
+    assert again.rows[0]["psnr"] == whole.rows[0]["psnr"]
+
+
+def stop_at_1():
+    "A validation that sends Ctrl-C to its own process before the first step"
+    import os
+    import signal
+
+    def validate(model):
+        os.kill(os.getpid(), signal.SIGINT)
+        return {"psnr": 0.0}
+
+    return validate
+
+
+def test_paper_shrunk_goes_from_the_command_to_a_row(tmp_path):
+    "The paper's layout, protocol and network class; two steps. The other tasks: .ci/check_reproduce.py"
+    task = "dehazing"
+    data = sources.make_samples(tmp_path / "data", "paper", size=64, tasks=[task])
+    tiny = ("batch=2", "crop=32")
+    arms = ("published",)
+    table = reproduce(task, "paper", data, tmp_path, set=tiny, shrink=100_000, arms=arms, cpu=True)
+    assert len(table) and table["psnr"].notna().all()
+    rows = pd.read_csv(tmp_path / "scores.csv").query("method != 'input'")
+    assert set(rows["budget"].str.partition(",")[0]) == {"paper"}
+    assert set(rows["prediction"]) == {"noise"} and set(rows["loss"]) == {"likelihood"}
+    assert rows["network"].str.startswith("unet").all()
+
+
+def test_only_the_named_thing_differs():
+    base = resolve(recipe_of(studies.BASE, "quick", 0, PICTURES))[1]
+    for group, key in (("loss", "loss"), ("theta", "theta"), ("lambda", "lam"), ("steps", "n_steps")):
+        for arm in studies.ABLATIONS[group][1:]:
+            values = resolve(recipe_of(arm, "quick", 0, PICTURES))[1]
+            assert {name for name in values if values[name] != base[name]} == {key}, arm.name
+
+
+def test_published_is_published():
+    for task in STUDIES:
+        if task not in sources.WHOLE:
+            continue
+        paper = resolve(recipe_of(central(task)[0], "paper", 0, PICTURES))[1]
+        assert (paper["prediction"], paper["loss"], paper["network"]) == ("noise", "likelihood", "unet")
+        assert paper["preset"] == "paper" and paper["iterations"] >= 500_000
+        small = resolve(recipe_of(central(task)[0], "quick", 0, PICTURES))[1]
+        assert small["lam"] == paper["lam"] and small["loss"] == "likelihood"
+
+
+def test_arms_of_a_task_see_as_much():
+    for task in sources.SMALL:
+        if task not in STUDIES:
+            continue
+        seen = set()
+        for arm in central(task):
+            values = resolve(recipe_of(arm, "quick", 0, PICTURES))[1]
+            seen.add((values["iterations"], values["batch"], values["crop"], str(values["arguments"])))
+        assert len(seen) == 1
+
+
+def test_rows_belong_to_their_arm():
+    arm = Arm("published", "deraining")
+    assert made_by(arm, "published") and made_by(arm, "published, theta=linear, shrunk 9×")
+    assert not made_by(arm, "published, light rain") and not made_by(arm, "published2")
+    assert made_by(studies.ABLATIONS["optimiser"][2], "AdamW, cosine rate")
+
+
+def test_what_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown record 'table-9'"):
+        reproduce("table-9")
+    with pytest.raises(ValueError, match="figure-12 takes no training"):
+        reproduce("figure-12")
+    with pytest.raises(ValueError, match="cannot be reproduced: it takes pictures by other"):
+        reproduce("figure-7")
+    with pytest.raises(ValueError, match="the budget quick needs data="):
+        reproduce("deraining", "quick", out=tmp_path)
+    with pytest.raises(ValueError, match="unknown arm 'ourz': known are published"):
+        reproduce("deraining", out=tmp_path, arms=("ourz",))
+    with pytest.raises(FileNotFoundError, match="lacks Rain100H/train/lq, Rain100H/train/gt"):
+        reproduce("table-1", "paper", tmp_path / "no", tmp_path)
+    with pytest.raises(ValueError, match="unknown setting 'thet'"):
+        reproduce("deraining", out=tmp_path, set=("thet=1",))
+    with pytest.raises(ValueError, match="deraining is not drawn by a chapter alone"):
+        run_page("deraining", tmp_path)
+
+
+def test_the_list_says_how_far_things_are(rain, tmp_path):
+    found = progress_of("smoke", out=tmp_path).set_index("record")
+    assert found.loc["deraining", "state"] == "to do"
+    assert found.loc["figure-12", "state"] == "drawn on its page"
+    assert "not yet" in found.loc["latent", "state"]
+    at_paper = progress_of("paper", tmp_path, tmp_path).set_index("record")
+    assert "lacks Rain100H/test/gt" in at_paper.loc["table-1", "state"]
+    assert report("table-3", out=tmp_path).empty
+
+
+def test_costs_are_of_the_work(rain):
+    run = next(planning.runs_of(STUDIES["deraining"], "smoke", None, rain[0]))
+    more = next(planning.runs_of(STUDIES["deraining"], "smoke", None, rain[0], ("iterations=8",)))
+    assert planning.training(more.recipe) == 2 * planning.training(run.recipe)
+    assert set(SCALES) == {"smoke", "quick", "paper", "paper-bf16"}
+
+
+def test_sequences_keep_their_names(tmp_path):
+    data = Path(sources.make_samples(tmp_path, "paper", size=32, tasks=["deblurring"]))
+    assert sources.missing("deblurring", "paper", data) == []
+    (data / "GoPro/test/sample/sharp/0100.png").unlink()
+    with pytest.raises(ValueError):
+        sources.sources_of("deblurring", "paper").tests[0].cases("deblurring", data)
