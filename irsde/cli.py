@@ -357,7 +357,7 @@ def reproduce_verb(what, listed, budget, data, out, seeds, cost, **how):
     how |= {"set": how["set"] or None, "arms": how["arms"] or None, "seeds": tuple(range(seeds or 0)) or None}
     try: found = reproduce(what, budget, data, out, tell=tell, dry=cost, **how)
     except KeyboardInterrupt as e: raise KeyboardInterrupt("stopped: the same command goes on") from e
-    if len(found): put_frame(found.round(3).fillna(""))
+    if len(found): put_frame(found)
 
 # %% ../nbs/17_cli.ipynb #6c2abaf3
 @main.command("solvers")

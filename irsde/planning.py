@@ -97,8 +97,10 @@ def cut(case: Case, side: int) -> Case:
     return replace(case, x0=x0, mu=mu, given=small, options=options)
 
 def cases_of(run: Run, test: TestSet, side: int | None) -> Any:
-    "The cases of a test set, as `evaluate` takes them"
-    cases, most = test.cases(run.arm.task, Path(run.data)), run.scale.most
+    "The cases of a test set, as `evaluate` takes them; of the noise level only a DenoisingSDE is told"
+    task, values = resolve(run.recipe)
+    blind = task.kind != "denoising-sde" or values["loss"] == "regression"
+    cases, most = test.cases(run.arm.task, Path(run.data), blind=blind), run.scale.most
     if side is None and most is None: return cases
     chosen = [cases[i] for i in range(min(len(cases), most or len(cases)))]
     return chosen if side is None else [cut(case, side) for case in chosen]
@@ -140,7 +142,9 @@ def runs_of(study: Study, budget: str, data: Any, out: Any, wanted: Any = None, 
     if shrink > 1 and scale.recipe:
         raise ValueError(f"shrink={shrink} is for the budget paper, not for {budget}")
     if data is None:
-        if budget != "smoke": raise ValueError(f"the budget {budget} needs data=, a folder")
+        if budget != "smoke":
+            raise ValueError(f"the budget {budget} needs data=, a folder of pictures laid out as chapter 18c "
+                             "says; the chapters of the tasks take it from IRSDE_DATA")
         data = make_samples(Path(out, "samples"), budget)
     known = study.arms_at(budget)
     named = [arm.name for arm in known]

@@ -164,7 +164,7 @@ def reproduce(
     there = keys_of(kept(out))
     due = [run for run in runs if left(run, there)]
     if len(due) < len(runs): say(f"{len(runs) - len(due)} of {len(runs)} runs are done")
-    if due and not perceived(): say("without LPIPS: its network is not here (see irsde.metrics)")
+    if due and not perceived(): say("without LPIPS: its network is not in TORCH_HOME")
     if due:
         at_once = jobs if torch.cuda.is_available() and not cpu else 1 # on a CPU they share its cores
         time = sum(hours(run, there, cpu) for run in due) / at_once
@@ -233,6 +233,7 @@ def report(
     table = groups.agg(n=("n_images", "first"), seeds=("train_seed", "nunique"), psnr=("psnr", "mean"),
                        spread=("psnr", "std"), ssim=("ssim", "mean"), lpips=("lpips", "mean"),
                        lpips_spread=("lpips", "std"), calls=("calls", "first")).reset_index()
+    table["calls"] = table["calls"].astype("Int64")
     table = table.rename(columns={"test_set": "pictures", "spread": "±", "lpips_spread": "± lpips"})
     order = ["pictures", "method", "solver", "calls", "n", "seeds", "psnr", "±", "ssim", "lpips", "± lpips"]
     return table[order]

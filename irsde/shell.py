@@ -208,8 +208,9 @@ def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join("  ".join(map(padded, row, widths)).rstrip() for row in cells)
 
 def put_frame(frame: Any) -> None:
-    "A pandas table on stdout, as it stands"
-    put(table(frame.columns, frame.astype(str).values.tolist()))
+    "A pandas table on stdout, numbers with three digits, nothing where there is nothing"
+    shown = frame.round(3).astype(object).where(frame.notna(), "")
+    put(table(frame.columns, shown.astype(str).values.tolist()))
 
 def width(text: str) -> int:
     "Columns of a terminal that a text takes: two for each Chinese or Japanese character, none for an accent"

@@ -34,11 +34,11 @@ class TestSet:
     def folders(self) -> list[str]:
         return [part for part in (self.clean, *self.pairs, self.mask, self.measured) if part]
 
-    def cases(self, task: str, data: Path, seed: int = 0) -> Any:
-        "What `evaluate` takes; errors are those of the folders"
+    def cases(self, task: str, data: Path, seed: int = 0, blind: bool = False) -> Any:
+        "What `evaluate` takes, `blind` without a word on the noise level; errors are those of the folders"
         options: dict[str, Any] = {"mask": data/self.mask} if self.mask else {}
         if self.measured: options["measured"] = data/self.measured
-        if self.clean: return FromClean(task, data/self.clean, seed, **options)
+        if self.clean: return FromClean(task, data/self.clean, seed, blind=blind, **options)
         return FromPairs(task, *(data/part for part in self.pairs), **options)
 
 @dataclass(frozen=True)

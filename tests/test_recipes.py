@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,13 @@ from PIL import Image
 from irsde import metrics, recipes, scoring
 from irsde.checkpoint import load
 from irsde.material import changes, going_on, pictures_of, read_table, sequences, split
-from irsde.recipes import Recipe, check_task, demo, evaluate_task, train_command, train_task
+from irsde.recipes import Recipe, check_task, demo, evaluate_task, resolve, train_command, train_task
 from irsde.restore import Restorer
+from irsde.results import trained
 from irsde.runs import read_config
 from irsde.scoring import name_of
 from irsde.tasks import TASKS
+from irsde.training import Settings
 
 SMALL = dict(budget="smoke", preset="tiny", iterations=2, batch=2, crop=16)
 
@@ -517,3 +519,57 @@ def test_a_tracker_on_the_command_line(photos, tmp_path, monkeypatch):
     answer = CliRunner().invoke(main, [*run, "--tensorboard", "--tracker", "wandb"])
     assert answer.exit_code == 2 and "two trackers" in answer.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_set_reaches_every_value_of_a_task_or_a_training():
+    asked = Recipe(
+        "deraining", clean="x", set=["theta=linear", "lam=30/255", "save_every=7", "betas=0.5,0.6"]
+    )
+    task, values = resolve(asked)
+    assert (task.theta, values["save_every"], values["betas"]) == ("linear", 7, (0.5, 0.6))
+    assert task.sde().lam == pytest.approx(30 / 255)
+    settings = Settings.of(values)
+    assert (settings.save_every, settings.betas) == (7, (0.5, 0.6))
+    again = Recipe.of(json.loads(json.dumps(asdict(asked))))
+    assert again == asked and resolve(again)[1] == values
+    assert 'set "x' not in train_command(asked) and "--set theta=linear" in train_command(asked)
+
+
+@pytest.mark.parametrize(
+    "wrong, why",
+    [
+        ("thet=linear", "unknown setting 'thet'"),
+        ("lr=1", "an option of its own: --lr"),
+        ("theta", "theta has no value"),
+        ("theta=quick", "unknown"),
+        ("lam=2", "lam is a noise level"),
+        ("network=resnet", "unknown network 'resnet': known are unet, nafnet"),
+        ("optimiser=sgd", "unknown optimiser 'sgd'"),
+    ],
+)
+def test_set_refuses(wrong, why):
+    with pytest.raises(ValueError, match=why):
+        _, values = resolve(Recipe("deraining", clean="x", set=[wrong]))
+        Settings.of(values)
+
+
+def test_a_network_by_its_arguments():
+    asked = Recipe("inpainting", clean="x", preset="tiny", set={"network": "unet", "net.width": 4})
+    assert resolve(asked)[1]["arguments"] == {"width": 4, "depth": 3, "heads": 1}
+
+
+def test_ddpm_is_a_kind():
+    task, _ = resolve(Recipe("denoising", clean="x", kind="ddpm", set={"prediction": "noise"}))
+    assert (type(task.sde()).__name__, task.sde().lam, task.conditional) == ("DDPM", 0.5, True)
+
+
+def test_a_file_knows_the_trainings_before_it(photos, tmp_path):
+    "All steps are counted through --init, and a resumed run says the same"
+    first = go(recipe(photos, iterations=3), tmp_path / "a")
+    second = recipe(photos, init=str(first))
+    path = go(second, tmp_path / "b")
+    (earlier,) = load(path)[2]["before"]
+    assert earlier["iterations"] == 3 and "stopped" not in earlier and earlier["init"] is None
+    assert trained(load(path)[2]) == "smoke, 5 steps"
+    path = quiet(go, replace(second, iterations=4), tmp_path / "b", resume=True)
+    assert trained(load(path)[2]) == "smoke, 7 steps"

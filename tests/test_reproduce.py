@@ -8,7 +8,8 @@ import pytest
 
 from irsde import planning, sources, studies
 from irsde.recipes import resolve
-from irsde.reproduce import made_by, progress_of, report, reproduce, run_page, work
+from irsde.compare import EACH, KEY
+from irsde.reproduce import better, by_seed, made_by, progress_of, report, reproduce, run_page, work
 from irsde.studies import SCALES, STUDIES, Arm, central, recipe_of
 
 TINY = ("net.width=8", "net.enc=1,", "net.mid=1", "net.dec=1,", "iterations=2", "validate_every=2")
@@ -151,7 +152,7 @@ def test_what_is_refused(tmp_path):
         reproduce("figure-12")
     with pytest.raises(ValueError, match="cannot be reproduced: it takes pictures by other"):
         reproduce("figure-7")
-    with pytest.raises(ValueError, match="the budget quick needs data="):
+    with pytest.raises(ValueError, match="the budget quick needs data=.*IRSDE_DATA"):
         reproduce("deraining", "quick", out=tmp_path)
     with pytest.raises(ValueError, match="unknown arm 'ourz': known are published"):
         reproduce("deraining", out=tmp_path, arms=("ourz",))
@@ -177,6 +178,8 @@ def test_costs_are_of_the_work(rain):
     run = next(planning.runs_of(STUDIES["deraining"], "smoke", None, rain[0]))
     more = next(planning.runs_of(STUDIES["deraining"], "smoke", None, rain[0], ("iterations=8",)))
     assert planning.training(more.recipe) == 2 * planning.training(run.recipe)
+    keys = frozenset(planning.row_key(run, *way) for way in run.tests)
+    assert planning.hours(run, keys, cpu=True) < planning.hours(run, cpu=True)
     assert set(SCALES) == {"smoke", "quick", "paper", "paper-bf16"}
 
 
@@ -186,3 +189,45 @@ def test_sequences_keep_their_names(tmp_path):
     (data / "GoPro/test/sample/sharp/0100.png").unlink()
     with pytest.raises(ValueError):
         sources.sources_of("deblurring", "paper").tests[0].cases("deblurring", data)
+
+
+def pictures_of(apart, seeds=(0, 1, 2), n=9):
+    "A made-up table of pictures: method b, and method a ahead of it by `apart[seed]` dB on every one, nearly"
+    rows = []
+    for seed in seeds:
+        for i in range(n):
+            told = dict.fromkeys(KEY, "") | {"task": "deraining", "test_set": "t", "train_seed": seed}
+            told |= {"solver": "posterior", "steps": 1, "calls": 1, "seed": 0, "protocol": "p"}
+            each = {"name": str(i), "scene": "", "input_psnr": 10.0, "ssim": 0.5}
+            level = 20 + 3 * i
+            for method, gain in (("a", apart[seed] + 0.01 * (-1) ** i), ("b", 0.0)):
+                scores = {"psnr": level + gain, "lpips": 0.5 - 0.01 * gain}
+                rows.append(told | {"method": method} | each | scores)
+    return pd.DataFrame(rows)[[*KEY, *EACH]]
+
+
+@pytest.mark.parametrize(
+    "apart, wanted",
+    [((0.3, 0.2, 0.4), True), ((-0.3, -0.2, -0.4), False), ((0.3, 0.2, -0.1), None), ((0, 0, 0), None)],
+)
+def test_better_means_with_every_seed(apart, wanted):
+    a, b = {"method": "a"}, {"method": "b"}
+    pictures = pictures_of(apart)
+    assert better(pictures, a, b) is wanted and better(pictures, a, b, "lpips") is wanted
+    assert [*by_seed(pictures, a, b).round(1)] == [*apart]
+
+
+def test_fewer_seeds_cannot_tell():
+    assert better(pictures_of((0.3, 0.3), (0, 1)), {"method": "a"}, {"method": "b"}) is None
+
+
+@pytest.mark.parametrize("what, arms", [("denoising", None), ("denoising-ode", ("IR-SDE on noise",))])
+def test_only_weights_that_denoise_are_told_the_level(what, arms, tmp_path):
+    table = reproduce(what, out=tmp_path, set=TINY, arms=arms, cpu=True)
+    names = {"published", "ours", "CNN-baseline"} if arms is None else set(arms)
+    assert {name for name in names if table["method"].str.startswith(name).any()} == names
+
+
+def test_ddpm_is_trained_and_restores(tmp_path):
+    table = reproduce("table-5", out=tmp_path, set=TINY, arms=("DDPM",), cpu=True)
+    assert table["method"].str.startswith("DDPM").sum() == 6 and table["psnr"].notna().all()

@@ -9,7 +9,7 @@ import torch
 from irsde.oracle import EmpiricalOracle, GaussianOracle
 from irsde.sampling import SOLVERS, sample, step_times, trajectory
 from irsde.schedule import ThetaSchedule
-from irsde.sde import IRSDE
+from irsde.sde import DDPM, IRSDE
 
 MEAN, STD, MU = 0.7, 0.1, 0.3
 
@@ -175,3 +175,21 @@ def test_the_last_step_draws_nothing(sde, name):
         for k in (0, 1)
     )
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", [name for name in SOLVERS if not name.startswith("reverse")])
+def test_ddpm_asks_nothing_of_mu(name):
+    "With a network that knows the clean picture every solver finds it, whatever is degraded"
+    sde = DDPM(ThetaSchedule(), 0.5)
+    x0 = torch.rand(2, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def model(x, mu, t):
+        return sde.noise_from_x0(x, mu, x0, t)
+
+    found = [
+        [*trajectory(sde, model, mu, name, 5, generator=torch.Generator().manual_seed(0))]
+        for mu in (torch.zeros_like(x0), torch.ones_like(x0))
+    ]
+    torch.testing.assert_close(found[0][-1], x0)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)

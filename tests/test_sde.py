@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from irsde.schedule import ThetaSchedule
-from irsde.sde import IRSDE, DenoisingSDE, OrnsteinUhlenbeck
+from irsde.sde import DDPM, IRSDE, DenoisingSDE, OrnsteinUhlenbeck, from_settings
 
 X, MU, X0 = torch.tensor([[0.3, 0.9]]), torch.tensor([[0.5, 0.1]]), torch.tensor([[0.7, 0.2]])
 
@@ -244,9 +244,27 @@ def test_an_sde_is_a_value(sde):
 
 @pytest.mark.parametrize("kind", [IRSDE, DenoisingSDE])
 def test_settings_remake_it(kind):
-    from irsde.sde import from_settings
+    from irsde.sde import DDPM, from_settings
 
     sde = kind(ThetaSchedule("linear", 50, 0.01), 0.1)
     assert from_settings(sde.settings()) == sde
     with pytest.raises(ValueError):
         kind(ThetaSchedule(lambda t, n: t), 0.1).settings()
+
+
+def test_ddpm_is_the_process_on_pictures_in_minus_1_to_1():
+    "Ho et al.: y_t = alpha y_0 + sqrt(1 - alpha^2) noise, with y = 2 x - 1; mu is for the network alone"
+    sde = DDPM(ThetaSchedule(), 0.5)
+    generator = torch.Generator().manual_seed(0)
+    x0, mu, other, noise = torch.rand(4, 2, 3, generator=generator, dtype=torch.float64)
+    for t in (1, 30, 100):
+        share = sde.alpha(t)
+        x_t = sde.perturb(x0, mu, t, noise)
+        torch.testing.assert_close(2 * x_t - 1, share * (2 * x0 - 1) + (1 - share**2).sqrt() * noise)
+        torch.testing.assert_close(sde.x0_from_noise(x_t, other, noise, t), x0)
+        torch.testing.assert_close(sde.noise_from_x0(x_t, other, x0, t), noise)
+        for way in (sde.posterior(x_t, x0, mu, t)[0], sde.reverse_drift(x_t, mu, noise, t)):
+            same = sde.posterior(x_t, x0, other, t)[0], sde.reverse_drift(x_t, other, noise, t)
+            assert any(torch.equal(way, found) for found in same)
+    torch.testing.assert_close(sde.start(mu, noise, 100), 0.5 + 0.5 * noise)
+    assert from_settings(sde.settings()) == sde and type(from_settings(sde.settings())) is DDPM

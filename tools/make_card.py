@@ -57,13 +57,15 @@ LIMITS = """
 
 - Trained for half an hour to seven and a half hours each on one CPU core, at {steps} steps, against 700,000
   on GPUs in the papers. Expect the papers' ranking of methods, not their decibels.
-- Inpainting and deblurring are the least successful of the six. Under thin strokes the first is level with
-  the smooth filling that it starts from, under large holes in faces ahead of it (PSNR / LPIPS of that
-  alone: {filling}), on photographs of other things no better. The second gains one to two decibels on
+- Inpainting and deblurring are the least successful of the six. Under thin strokes the first is no better
+  than the smooth filling that it starts from, under large holes in faces a little ahead of it (PSNR / LPIPS
+  of that alone: {filling}), on photographs of other things no better. The second gains one to two decibels on
   camera shakes of 3 to 45 pixels (chapter 22) and nothing on longer ones.
-- The SDE has no clear lead over a plain network of the same size, trained by regression (method
-  CNN-baseline in `data/runs/scores.csv`): at this budget it buys a choice between PSNR and LPIPS, and
-  samples.
+- The SDE has shown no lead over a plain network of the same size, trained by regression for as many steps
+  (method CNN-baseline in `data/runs/scores.csv`; chapters 21 and 33): at this budget it buys a choice
+  between PSNR and LPIPS, and samples.
+- The test pictures are few and show fewer scenes: nine on both sets of rain, which are the same, three
+  places of deblurring, three houses of dehazing.
 - Deraining: streaks as in Rain100H and Rain100L. Not drops on a lens, not the veil of far rain, not snow.
 - Deblurring: camera shake and short motion. A scene whose things move in several directions is hardly
   helped.
