@@ -332,6 +332,14 @@ def check_verb(folder, name):
     if off := sum(row[-1] == "OFF" for row in rows):
         raise click.ClickException(f"{off} of {len(rows)} properties are off")
 
+# %% ../nbs/17_cli.ipynb #6c2abaf3
+@main.command("solvers")
+def solvers_verb():
+    "List the solvers: name, order, whether random, and what each does."
+    from irsde.sampling import SOLVERS
+    rows = [[name, way.order, "yes" if way.random else "no", way.about] for name, way in SOLVERS.items()]
+    put(table(["name", "order", "random", "what it does"], rows))
+
 # %% ../nbs/17_cli.ipynb #bddb4d96
 @main.command("reproduce")
 @click.argument("what", required=False)
@@ -358,14 +366,6 @@ def reproduce_verb(what, listed, budget, data, out, seeds, cost, **how):
     try: found = reproduce(what, budget, data, out, tell=tell, dry=cost, **how)
     except KeyboardInterrupt as e: raise KeyboardInterrupt("stopped: the same command goes on") from e
     if len(found): put_frame(found)
-
-# %% ../nbs/17_cli.ipynb #6c2abaf3
-@main.command("solvers")
-def solvers_verb():
-    "List the solvers: name, order, whether random, and what each does."
-    from irsde.sampling import SOLVERS
-    rows = [[name, way.order, "yes" if way.random else "no", way.about] for name, way in SOLVERS.items()]
-    put(table(["name", "order", "random", "what it does"], rows))
 
 # %% ../nbs/17_cli.ipynb #b82ccdac
 def finish(report: Any) -> None:

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,12 @@ from .checks import one_of
 from .compare import ahead, block_of, keep_pictures, paired
 from .evaluate import evaluate
 from .images import make_folder, replacing
+from .knownsets import check_data
 from .planning import Run, cases_of, hours, kept, keys_of, left, protocol_of, row_key, runs_of, words_of
 from .recipes import how_to_restore, resolve, train_task
 from .restore import Restorer
-from .results import input_row, keep_rows, row_of
-from .sources import TestSet, check_sources, missing
+from .results import input_row, keep_rows, published, row_of
+from .sources import TestSet, check_sources, missing, sources_of
 from .states import steps_done
 from .studies import STUDIES, Arm, Study
 from .subsets import scenes
@@ -170,6 +172,7 @@ def reproduce(
         time = sum(hours(run, there, cpu) for run in due) / at_once
         say(f"{len(due)} runs to do: about {words_of(time)} here")
     if dry: return report(what, budget, out)
+    for line in dict.fromkeys(line for run in due for line in odd_in(run)): say(line)
     for k, (run, found) in enumerate(turns(due, there, jobs, cpu)):
         keep(out, found)
         best = max((row["psnr"] for row in found.rows), default=math.nan)
@@ -190,6 +193,18 @@ def turns(due: list[Run], there: frozenset, jobs: int, cpu: bool) -> Iterator[tu
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+def odd_in(run: Run) -> list[str]:
+    "In what the test sets of a run are not as they are known to be, a line each"
+    tests = sources_of(run.arm.data, run.budget).tests
+    return [line for test in tests if test.known_as for line in odd_of(run.data, test.root, test.known_as)]
+
+@cache
+def odd_of(data: str, root: str, name: str) -> list[str]:
+    "The same of one set"
+    found = check_data(Path(data, root), name).query("ok == False")
+    return [f"{name}: {what} is {value}, not {expected}"
+            for what, value, expected in found[["property", "found", "expected"]].itertuples(index=False)]
 
 def no_training(study: Study) -> str:
     "Why there is nothing to train for a record"
@@ -236,9 +251,19 @@ def report(
     table["calls"] = table["calls"].astype("Int64")
     table = table.rename(columns={"test_set": "pictures", "spread": "±", "lpips_spread": "± lpips"})
     order = ["pictures", "method", "solver", "calls", "n", "seeds", "psnr", "±", "ssim", "lpips", "± lpips"]
-    return table[order]
+    return beside(table[order], budget)
 
 # %% ../nbs/18f_reproduce.ipynb #6efd2c6d
+def beside(table: pd.DataFrame, budget: str) -> pd.DataFrame:
+    "Below the rows of whole sets the published ones, where this is a checkout of the book, which has them"
+    folder = Path(metrics.__file__).parents[1]/"data/paper"
+    if not budget.startswith("paper") or not folder.is_dir(): return table
+    known = published(folder)
+    known = known[known["set"].isin([*table["pictures"]]) & (known["method"] != "input")]
+    told = {"pictures": known["set"], "method": known["method"] + ", published", "solver": ""}
+    both = pd.concat([table, known.assign(**told)], ignore_index=True)
+    return both.reindex(columns=[*table])
+
 def made_by(arm: Arm, method: str) -> bool:
     "Whether a row is called after an arm, with other values for it or without"
     rest = method.removeprefix(arm.name)

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/18c_sources.ipynb #006d907e
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,11 @@ class TestSet:
     @property
     def folders(self) -> list[str]:
         return [part for part in (self.clean, *self.pairs, self.mask, self.measured) if part]
+
+    @property
+    def root(self) -> str:
+        "The folder that both sides of it lie in"
+        return self.clean or os.path.commonpath(self.pairs).partition("/*")[0]
 
     def cases(self, task: str, data: Path, seed: int = 0, blind: bool = False) -> Any:
         "What `evaluate` takes, `blind` without a word on the noise level; errors are those of the folders"

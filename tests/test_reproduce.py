@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from irsde import planning, sources, studies
-from irsde.recipes import resolve
 from irsde.compare import EACH, KEY
+from irsde.recipes import resolve
 from irsde.reproduce import better, by_seed, made_by, progress_of, report, reproduce, run_page, work
 from irsde.studies import SCALES, STUDIES, Arm, central, recipe_of
 
@@ -99,9 +99,12 @@ def test_paper_shrunk_goes_from_the_command_to_a_row(tmp_path):
     task = "dehazing"
     data = sources.make_samples(tmp_path / "data", "paper", size=64, tasks=[task])
     tiny = ("batch=2", "crop=32")
-    arms = ("published",)
-    table = reproduce(task, "paper", data, tmp_path, set=tiny, shrink=100_000, arms=arms, cpu=True)
+    arms, told = ("published",), []
+    how = dict(set=tiny, shrink=100_000, arms=arms, cpu=True, tell=told.append)
+    table = reproduce(task, "paper", data, tmp_path, **how)
     assert len(table) and table["psnr"].notna().all()
+    assert "RESIDE SOTS indoor: clean pictures is 3, not 50" in told
+    assert "IR-SDE, published" in set(table["method"]) and "published, batch=2" in table["method"].iloc[1]
     rows = pd.read_csv(tmp_path / "scores.csv").query("method != 'input'")
     assert set(rows["budget"].str.partition(",")[0]) == {"paper"}
     assert set(rows["prediction"]) == {"noise"} and set(rows["loss"]) == {"likelihood"}

@@ -244,8 +244,6 @@ def test_an_sde_is_a_value(sde):
 
 @pytest.mark.parametrize("kind", [IRSDE, DenoisingSDE])
 def test_settings_remake_it(kind):
-    from irsde.sde import DDPM, from_settings
-
     sde = kind(ThetaSchedule("linear", 50, 0.01), 0.1)
     assert from_settings(sde.settings()) == sde
     with pytest.raises(ValueError):
