@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +26,7 @@ from torch import nn
 
 from . import metrics
 from .checks import one_of
-from .compare import ahead, block_of, keep_pictures, paired
+from .compare import Ahead, ahead, block_of, keep_pictures, paired
 from .evaluate import evaluate
 from .images import make_folder, replacing
 from .knownsets import check_data
@@ -282,14 +282,21 @@ def by_seed(pictures: pd.DataFrame, a: Mapping[str, Any], b: Mapping[str, Any],
         return float(paired(pictures, one, other, score)["difference"].mean())
     return pd.Series({seed: apart(seed) for seed in both}, dtype=float)
 
+def ahead_with_seeds(pictures: pd.DataFrame, a: Mapping[str, Any], b: Mapping[str, Any],
+                     seeds: int = 3) -> Ahead | None:
+    "By how much a is ahead of b, its errors those of scenes and of seeds together; None with fewer seeds"
+    apart = {score: by_seed(pictures, a, b, score) for score in ("psnr", "lpips")}
+    if len(apart["psnr"]) < seeds: return None
+    found, errors = ahead(pictures, a, b), {}
+    for score, each in apart.items():
+        errors[f"{score}_error"] = math.hypot(getattr(found, f"{score}_error"), each.std() / len(each) ** 0.5)
+    return replace(found, **errors)
+
 def better(pictures: pd.DataFrame, a: Mapping[str, Any], b: Mapping[str, Any], score: str = "psnr",
            seeds: int = 3) -> bool | None:
-    "Whether a is better than b, with every seed and beyond two standard errors; None: cannot be told"
-    apart = by_seed(pictures, a, b, score) * (-1 if score == "lpips" else 1)
-    found = ahead(pictures, a, b)
-    over = found.by_lpips if score == "lpips" else found.by_psnr
-    if len(apart) < seeds or over is None: return None
-    return over if (apart > 0).all() or (apart < 0).all() else None
+    "Whether a is better than b by two standard errors, of scenes and seeds together; None: cannot be told"
+    found = ahead_with_seeds(pictures, a, b, seeds)
+    return None if found is None else found.by_lpips if score == "lpips" else found.by_psnr
 
 def curves(what: str, budget: str = "smoke", out: Path | str = "reproduced") -> pd.DataFrame:
     "The learning curves of a record's runs: task, method, train_seed, step, psnr, lpips"
