@@ -34,6 +34,7 @@ kill: $(READY)  ## Kill `irsde restore` fifty times and go on, and see that ever
 export: $(READY)  ## Write irsde/ from the notebooks, clean the notebooks, write README.md and the model card
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
+	$(BIN)/python .ci/check_pages.py --clear
 	$(BIN)/python tools/make_readme.py
 	$(BIN)/python tools/make_card.py
 

@@ -18,6 +18,8 @@ CHECKS = [ # heading, script and arguments, what to do when it fails; the quick 
      'The table of allowed imports is in .ci/check_imports.py.'),
     ('The code is in form', '.ci/check_lint.py',
      'Edit the line named above; `make lint` checks again.'),
+    ('Pages that teach show pictures', '.ci/check_pages.py',
+     'Draw what the section says, or fold what is not its subject; `--list` shows the counts.'),
     ('Types hold', '.ci/check_types.py',
      'Edit the line named above in its notebook; `make lint` checks again.'),
     ('Unit tests pass', '-m pytest -q tests',

@@ -1,6 +1,7 @@
 """Headless Chromium opens every page, at the width of a desk and of a phone, light and dark (look.js): no
 script error, no formula that is not set, no LaTeX left over, no broken picture, no link that leads nowhere,
-nothing wider than the screen, no text too faint to read.
+nothing wider than the screen, no text too faint to read; and no four screens without a picture on the pages
+that teach (check_pages.py).
 
     python .ci/check_browser.py [FOLDER]
 
@@ -20,6 +21,8 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import preview
+from check_imports import parts_of
+from check_pages import TAUGHT
 from check_site import modules
 
 HERE = Path(__file__).parent
@@ -28,6 +31,7 @@ BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome',
 OPTIONS = """--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking
              --disable-component-update --disable-sync --disable-extensions --window-size=1400,1000""".split()
 WIDTHS = {'desk': 1280, 'phone': 390}
+FOUR_SCREENS = 3600 # pixels, at the width of a desk
 PATIENCE = 900 # seconds for all pages
 THEMES = re.compile(r'contrast of|anchors that stand twice')
 BASE = '/irsde/' # as on the site, since its page for lost readers has addresses from the top
@@ -43,9 +47,16 @@ for (const kind of %s) {
 }
 </script>'''
 
+def taught():
+    "Pages of the parts that are held to show pictures"
+    parts = parts_of(HERE.parent/'nbs')
+    names = [name.removesuffix('.ipynb') for part in TAUGHT for name in parts[part]]
+    return [re.sub(r'^[0-9]{2}[a-z]*_', '', name) + '.html' for name in names]
+
 def harness(pages):
     "The page that opens the others, one after another"
-    facts = f'const PAGES = {json.dumps(pages)}, WIDTHS = {json.dumps(WIDTHS)};'
+    facts = (f'const PAGES = {json.dumps(pages)}, WIDTHS = {json.dumps(WIDTHS)}, '
+             f'TAUGHT = {json.dumps(taught())}, FOUR_SCREENS = {FOUR_SCREENS};')
     script = (HERE/'look.js').read_text(encoding='utf-8')
     return f'<!doctype html><body><script>{facts}\n{script}</script>'.encode()
 

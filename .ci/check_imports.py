@@ -12,7 +12,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = { # module -> the modules of irsde that it may import beside `checks`, all of them above it
-    'checks': [], 'schedule': [], 'unet': [], 'features': [], 'metrics': ['features'], 'plots': [],
+    'checks': [], 'toy': [], 'schedule': [], 'unet': [], 'features': [], 'metrics': ['features'],
+    'plots': [], 'sliders': [],
     'png': [], 'formats': ['png'],
     'exif': ['formats'], 'paths': ['formats'], 'metadata': ['png', 'formats', 'exif'],
     'images': ['formats', 'paths', 'metadata'],
@@ -21,7 +22,9 @@ ALLOWED = { # module -> the modules of irsde that it may import beside `checks`,
     'sde': ['schedule'],
     'degrade': ['images'], 'pictures': ['images'], 'subsets': ['images'],
     'data': ['images', 'names', 'pictures'],
-    'oracle': ['sde'], 'sampling': ['sde'], 'losses': ['sde'], 'predict': ['sde', 'losses'],
+    'oracle': ['sde'], 'sampling': ['sde'], 'losses': ['sde'], 'likelihood': ['sde'],
+    'predict': ['sde', 'losses'],
+    'bridges': ['sde', 'sampling'],
     'ledger': ['images'],
     'compare': ['images', 'ledger'],
     'results': ['ledger', 'compare', 'plots', 'predict'],
@@ -51,12 +54,15 @@ ALLOWED = { # module -> the modules of irsde that it may import beside `checks`,
     'planning': ['images', 'schedule', 'sde', 'data', 'metrics', 'validation', 'states', 'checkpoint',
         'evaluate', 'ledger', 'results', 'options', 'recipes', 'sources', 'studies'],
     'reproduce': ['images', 'subsets', 'knownsets', 'metrics', 'tasks', 'ledger', 'compare', 'results',
-        'states', 'evaluate', 'restore', 'recipes', 'sources', 'studies', 'planning'],
+        'states', 'evaluate', 'restore', 'scoring', 'recipes', 'sources', 'studies', 'planning'],
+    'trainings': ['compare', 'studies', 'planning'],
     'shell': ['progress'],
     'cli': ['shell', 'images', 'degrade', 'knownsets', 'results', 'sampling', 'tasks', 'checkpoint',
             'restore', 'runs', 'evaluate', 'folders', 'recipes',
             'reproduce'], # inside its commands only, for speed
 }
+
+FREE = ('Tools', 'Inside the library') # parts beside the road: read when needed, used anywhere
 
 def declared():
     "The top-level packages that settings.ini's requirements bring in themselves"
@@ -98,13 +104,46 @@ def violations(path, packages):
                 elif module == 'cli' and other != 'shell' and node in tree.body: # that one is quick
                     yield f'{where} on loading; import it inside the command'
 
-def study_exports(nbs):
-    "Study notebooks (20 and up) read the library; they add nothing to it"
+def parts_of(nbs):
+    "The parts of the book with their notebooks, in the order of the sidebar"
+    parts = {}
+    for line in (nbs/'sidebar.yml').read_text(encoding='utf-8').splitlines():
+        if found := re.search(r'section: (.*)', line): names = parts.setdefault(found[1].strip(), [])
+        if found := re.search(r'href: (\w+\.ipynb)', line): names.append(found[1])
+    return parts
+
+def code_of(nb):
+    "The source of a notebook's code cells"
+    cells = json.loads(nb.read_text(encoding='utf-8'))['cells']
+    return [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
+
+def study_exports(nbs, parts):
+    "Tasks and results read the library; they add nothing to it"
     directive = re.compile(r'^#\s*\|\s*(default_exp|exports?|exporti)\b', re.MULTILINE)
-    for nb in sorted(nbs.glob('[2-9][0-9]_*.ipynb')):
-        cells = json.loads(nb.read_text(encoding='utf-8'))['cells']
-        if any(cell['cell_type'] == 'code' and directive.search(''.join(cell['source'])) for cell in cells):
-            yield f'{nb.name} exports code: a study notebook may not'
+    for name in parts['Six tasks'] + parts['Results']:
+        if any(map(directive.search, code_of(nbs/name))):
+            yield f'{name} exports code: a study notebook may not'
+
+def asked_for(line):
+    "Modules of irsde that a line of code imports, or imports names of"
+    if found := re.match(r'\s*from irsde import (.+)', line):
+        return [name.split(' as ')[0].strip(' ()') for name in found[1].split(',')]
+    return re.findall(r'\birsde\.(\w+)', line) if re.match(r'\s*(from|import) irsde', line) else []
+
+def early_uses(nbs, parts):
+    "Modules that a chapter uses before the reader has met them; those of the parts FREE may be used anywhere"
+    default = re.compile(r'^#\s*\|\s*default_exp (\w+)', re.MULTILINE)
+    order = [name for part in parts.values() for name in part if name != 'index.ipynb']
+    codes = {name: code_of(nbs/name) for name in order}
+    module = {name: found[1] for name in order if (found := default.search('\n'.join(codes[name])))}
+    place = {module[name]: k for k, name in enumerate(order) if name in module}
+    aside = [name for part in FREE for name in parts[part]]
+    free = {module.get(name) for name in aside} | {'__init__'}
+    for k, name in enumerate(order):
+        if name in aside: continue
+        lines = [line for code in codes[name] for line in code.splitlines()]
+        for other in sorted({found for line in lines for found in asked_for(line)} - free):
+            if place.get(other, -1) > k: yield f'{name} uses {other}, which {order[place[other]]} introduces'
 
 def circles(allowed):
     "What the table allows and should not: each row may name earlier ones only"
@@ -117,7 +156,9 @@ if __name__ == '__main__':
     packages = declared()
     modules = sorted(p for p in (ROOT/'irsde').glob('*.py') if p.stem not in ('__init__', '_modidx'))
     found = [v for m in modules for v in violations(m, packages)]
-    found += [*study_exports(ROOT/'nbs'), *circles(ALLOWED)]
+    nbs = ROOT/'nbs'
+    parts = parts_of(nbs)
+    found += [*study_exports(nbs, parts), *early_uses(nbs, parts), *circles(ALLOWED)]
     gone = sorted({*ALLOWED} - {m.stem for m in modules})
     found += [f'{name} is in the table, and there is no such module' for name in gone]
     print(*found, sep='\n', end='\n' if found else '')

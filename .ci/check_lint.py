@@ -2,7 +2,7 @@
 
 In notebooks, .ci/ and tools/, no function is longer than 40 lines, and `o` names something only in a
 comprehension that stands on one line. No module of irsde but degrade, one subject that is long, has 400
-lines. The modules offer at most 120 public names together."""
+lines. The modules offer at most 128 public names together."""
 import ast
 import json
 import re
@@ -15,7 +15,7 @@ SCRIPTS = '.ci', 'tools'
 LONGEST_FUNCTION = 40 # lines, with its head
 MODULE_BELOW = 400
 LONG_MODULES = {'degrade'}
-MOST_NAMES = 120
+MOST_NAMES = 128
 COMPREHENSIONS = ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
 MAGIC = re.compile(r'^[ \t]*[%!].*$', re.MULTILINE)
 

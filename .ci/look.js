@@ -1,6 +1,6 @@
 // Loads each page into a frame, at the width of a desk and of a phone, light and dark, looks at it, and reports
 // what is wrong.
-// PAGES and WIDTHS are set before this.
+// PAGES, WIDTHS, TAUGHT and FOUR_SCREENS are set before this.
 const anchors = {},
   found = [];
 const say = (page, where, what) => found.push(`${page} (${where}): ${what}`);
@@ -82,6 +82,40 @@ function* pictures(doc) {
   }
 }
 
+function* gaps(doc, page) {
+  // no four screens without a picture on the pages that teach; equations and what is folded count as text
+  if (!TAUGHT.includes(page)) return;
+  const main = doc.querySelector("main").getBoundingClientRect(),
+    drawn = [...doc.querySelectorAll("main :is(img, svg, canvas)")]
+      .filter((o) => !o.closest("svg svg, .katex, button, a.source-link"))
+      .map((o) => o.getBoundingClientRect())
+      .filter((b) => b.width >= 200 && b.height >= 60)
+      .sort((a, b) => a.top - b.top);
+  let bottom = main.top;
+  for (const b of [...drawn, { top: main.bottom, bottom: main.bottom }]) {
+    if (b.top - bottom > FOUR_SCREENS)
+      yield `${Math.round(b.top - bottom)} pixels without a picture, ${Math.round(bottom - main.top)} below the top`;
+    bottom = Math.max(bottom, b.bottom);
+  }
+}
+
+function* knobs(doc) {
+  // a slider moved to its other end changes its picture and what it says
+  for (const o of doc.querySelectorAll(".moving input[type=range]")) {
+    const picture = o.closest(".moving").querySelector("img"),
+      before = [picture.src, o.nextElementSibling.value];
+    o.value = o.value === o.max ? o.min : o.max;
+    o.dispatchEvent(new Event("input"));
+    if (picture.src === before[0] || o.nextElementSibling.value === before[1])
+      yield `the slider ${o.name} changes nothing`;
+  }
+  for (const o of doc.querySelectorAll(".moving svg [role=slider]")) {
+    const before = o.getAttribute("cy");
+    o.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowUp" }));
+    if (o.getAttribute("cy") === before) yield `the dot "${o.getAttribute("aria-label")}" cannot be moved`;
+  }
+}
+
 function* width(doc) {
   const root = doc.documentElement;
   if (root.scrollWidth <= root.clientWidth + 1) return;
@@ -159,14 +193,14 @@ async function look() {
   const links = [];
   for (const page of PAGES)
     for (const [name, wide, theme, checks] of [
-      ["desk", WIDTHS.desk, "light", [formulas, pictures, width, structure, contrast]],
+      ["desk", WIDTHS.desk, "light", [formulas, pictures, gaps, knobs, width, structure, contrast]],
       ["desk, dark", WIDTHS.desk, "dark", [contrast]],
       ["phone", WIDTHS.phone, "light", [formulas, width]],
     ]) {
       const frame = await load(page, wide, theme),
         doc = frame.contentDocument;
       (frame.contentWindow.problems ?? ["it has no <head>"]).forEach((o) => say(page, name, o));
-      for (const check of checks) for (const what of check(doc)) say(page, name, what);
+      for (const check of checks) for (const what of check(doc, page)) say(page, name, what);
       if (name === "desk") {
         anchors[page] = new Set([...doc.querySelectorAll("[id]")].map((o) => o.id));
         for (const o of doc.links)

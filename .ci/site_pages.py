@@ -2,7 +2,7 @@
 
 `procs` in settings.ini names these:
 
-    Opening       the chapter's number before its title; badge, download, reading and running time in one line
+    Opening       the chapter's number before its title; badge, download and running time in one line
     Reference     what a page says of the functions that it exports
     PublicLinks   a name in the text links to its entry only if it has one
     UniqueTables  two tables of one page with the same heads keep their anchors and colours apart
@@ -32,9 +32,7 @@ EXPORTS = {'export', 'exports', 'exporti'}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 SHOW_DOC = re.compile(r'^show_doc\(([\w.]+)\)', re.MULTILINE)
 TITLE = re.compile(r"^title: ['\"]?", re.MULTILINE)
-ENTRY = re.compile(r'^#\|\s*(exports?|open)\s*$', re.MULTILINE)
-OPEN = re.compile(r'^#\|\s*open\s*$', re.MULTILINE)
-FOLDED = re.compile(r'^#\|\s*(hide|echo:\s*false|code-fold:\s*true|exporti?)\b', re.MULTILINE)
+ENTRY = re.compile(r'^#\|\s*(exports?(\s+\w+)?|open)\s*$', re.MULTILINE)
 BADGE = re.compile(r'\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*/nbs/([^)/]+\.ipynb))\)')
 AUTO_LINK = re.compile(r'\[(`[^`\]]+`)\]\((https?://[^)#\s]+/(\w+)\.html#([\w.]+))\)')
 
@@ -42,6 +40,11 @@ def module_of(nb):
     "The module of irsde that a notebook exports, or None"
     found = [cell.directives_['default_exp'][0] for cell in nb.cells if 'default_exp' in cell.directives_]
     return importlib.import_module(f'irsde.{found[0]}') if found else None
+
+def named_module(cell):
+    "The module that an exported cell names, as `#| exports sampling` does, or None"
+    named = [name for kind in EXPORTS & set(cell.directives_) for name in cell.directives_[kind]]
+    return importlib.import_module(f'irsde.{named[0]}') if named else None
 
 def symbol(module, name):
     "What a dotted name means in a module; click's commands are taken for the function in them"
@@ -135,23 +138,24 @@ class Reference(Processor):
 
     def exported(self, cell, kind):
         "An exported cell as its kind wants: exports open, export by its signature, exporti behind a fold"
-        names = defined(cell.source)
+        names, module = defined(cell.source), named_module(cell) or self.module
         assigned = [t for o in ast.parse(cell.source).body if isinstance(o, ast.Assign) for t in o.targets]
         constants = [o.id for o in assigned if isinstance(o, ast.Name)]
         if not names + constants: return [] # imports
         if kind == 'exporti': return [folded(cell, f'Helpers: {few(names or constants)}')]
         if kind == 'exports':
             cell.source = f'#| classes: library\n{cell.source}'
-            return ([mk_cell(heading(names, self.module), 'markdown')] if names else []) + [cell]
+            return ([mk_cell(heading(names, module), 'markdown')] if names else []) + [cell]
         if not names: return [folded(cell, f'Source: {few(constants)}')]
-        entries = [mk_cell(self.entry(name), 'markdown') for name in names]
+        entries = [mk_cell(self.entry(name, module), 'markdown') for name in names]
         return [*entries, folded(cell, f'Source of {few(names)}')]
 
-    def entry(self, name):
+    def entry(self, name, module=None):
         "Heading, signature unless it stands on the page already, docstring"
-        thing = symbol(self.module, name)
+        module = module or self.module
+        thing = symbol(module, name)
         stands = '.' in name and name.split('.')[0] in self.open
-        parts = [heading([name], self.module, 4 if '.' in name else 3),
+        parts = [heading([name], module, 4 if '.' in name else 3),
                  '' if stands else signature(thing, name), description(thing)]
         return '\n\n'.join(filter(None, parts))
 
@@ -186,27 +190,13 @@ class UniqueTables(Processor):
             n = self.seen[found[1]] = self.seen.get(found[1], 0) + 1
             if n > 1: output['data']['text/html'] = re.sub(rf'\b{found[1]}(?=["_ ])', f'{found[1]}n{n}', html)
 
-def minutes_to_read(cells):
-    "200 words of prose or 20 lines of code that show take a minute; `cells` are (type, source)"
-    words = sum(len(text.split()) for kind, text in cells if kind == 'markdown')
-    code = [text for kind, text in cells if kind == 'code']
-    shown = [text for text in code if OPEN.search(text) or not FOLDED.search(text)]
-    lines = sum(not line.startswith('#|') for text in shown for line in text.splitlines())
-    return max(1, round(words / 200 + lines / 20))
-
 def seconds_to_run():
     "Chapter -> seconds, as .ci/check_chapters.py --keep measured them"
     with open(ROOT/'data'/'runs'/'chapters.csv', encoding='utf-8') as f:
         return {o['chapter']: float(o['seconds']) for o in csv.DictReader(f)}
 
-def times(name):
-    "Minutes to read and seconds to run a chapter, rounded as they are told"
-    seconds = seconds_to_run().get(name)
-    run = None if seconds is None else max(5, 5 * round(seconds / 5))
-    return minutes_to_read(cells_of(ROOT/'nbs'/f'{name}.ipynb')), run
-
 class Opening(Processor):
-    "Number, badge, download and times of a chapter"
+    "Number, badge, download and running time of a chapter"
     def begin(self):
         path = Path(self.nb.path_)
         number = re.match(r'\d\d[a-z]*(?=_)', path.name)
@@ -217,9 +207,8 @@ class Opening(Processor):
 
     def line(self, match):
         name = match[2]
-        read, run = times(Path(name).stem)
-        facts = [f'{read} {"minute" if read == 1 else "minutes"} to read']
-        if run: facts.append(f'{run} seconds to run')
+        seconds = seconds_to_run().get(Path(name).stem)
+        time = '' if seconds is None else f' {max(5, 5 * round(seconds / 5))} seconds to run'
         badge = '![Open in Colab](images/colab.svg){fig-alt="Open in Colab" .nolightbox}'
         return (f'::: {{.opening}}\n[{badge}]({match[1]}) '
-                f'[Download the notebook](notebooks/{name}){{download="{name}"}} {", ".join(facts)}\n:::')
+                f'[Download the notebook](notebooks/{name}){{download="{name}"}}{time}\n:::')

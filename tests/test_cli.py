@@ -112,6 +112,27 @@ def test_restore(photos, tmp_path, weights):
 
 
 @pytest.mark.parametrize(
+    "words, message, code",
+    [
+        ("", "name what to reproduce", 2),
+        ("foo", "unknown record 'foo': known are deraining, deblurring", 2),
+        ("deraining --budget huge", "'huge' is not one of 'smoke', 'quick'", 2),
+        ("deraining --arms ourz", "unknown arm 'ourz': known are published, ours, CNN-baseline", 2),
+        ("deraining --set thet=1", "unknown setting 'thet'", 2),
+        ("deraining --shrink 9", "--shrink 9 is for the budget paper", 2),
+        ("deraining --budget quick", "the budget quick needs --data", 2),
+        ("deraining --budget quick --data none", "none lacks train/clean/*", 1),
+        ("figure-7", "figure-7 cannot be reproduced: it takes pictures by other methods", 1),
+    ],
+)
+def test_wrong_words_of_reproduce_are_2_and_what_cannot_be_is_1(words, message, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = irsde("reproduce", *words.split(), code=code)
+    assert message in done.stderr and not done.stdout and "Traceback" not in done.output
+    assert not (tmp_path / "reproduced" / "runs").exists()
+
+
+@pytest.mark.parametrize(
     "words, message",
     [
         (["restore", "nowhere", "--out", "o", "--task", "deraining"], "nowhere does not exist"),

@@ -156,6 +156,18 @@ def test_what_cannot_be_compared_is_refused(kept, tmp_path):
     assert (tmp_path / "own.csv").read_text() == "a,b\n1,2\n"
 
 
+def test_a_protocol_that_is_missing_in_both_is_the_same(kept):
+    table = kept(*(({"steps": n, "protocol": ""}, scores_of([25.0 + n])) for n in (1, 2)))
+    assert table["protocol"].isna().all()
+    told = ({"steps": 2}, {"steps": 1})
+    for nothing in (math.nan, "", None):
+        assert paired(table.assign(protocol=nothing), *told)["difference"].tolist() == [1.0]
+    mixed = kept(({"steps": 3}, scores_of([25.0])))
+    assert paired(mixed, *told)["difference"].tolist() == [1.0]
+    with pytest.raises(ValueError, match="protocol is RGB and unknown"):
+        paired(mixed, {"steps": 3}, {"steps": 1})
+
+
 def test_our_pictures_are_those_of_our_scores():
     "Each block of data/runs/pictures.csv has the means, the gain and the scenes of its row in scores.csv"
     runs = Path(__file__).parents[1] / "data" / "runs"

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from irsde import planning, sources, studies
-from irsde.compare import EACH, KEY
 from irsde.recipes import resolve
-from irsde.reproduce import better, by_seed, made_by, progress_of, report, reproduce, run_page, work
+from irsde.reproduce import made_by, progress_of, report, reproduce, run_page, runs_asked, scored, work
+from irsde.restore import Restorer
 from irsde.studies import SCALES, STUDIES, Arm, central, recipe_of
 
 TINY = ("net.width=8", "net.enc=1,", "net.mid=1", "net.dec=1,", "iterations=2", "validate_every=2")
@@ -169,6 +169,41 @@ def test_what_is_refused(tmp_path):
         run_page("deraining", tmp_path)
 
 
+def test_what_is_refused_is_refused_before_anything_is_done(tmp_path):
+    for words in ({"arms": ("ourz",)}, {"set": ("thet=1",)}, {"shrink": 9}):
+        with pytest.raises(ValueError):
+            runs_asked("deraining", "smoke", None, tmp_path, **words)
+    assert runs_asked("figure-7", "smoke", None, tmp_path / "figure") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["samples"]
+
+
+@pytest.mark.parametrize("lacking, wanted", [(ImportError, None), (FileNotFoundError, None), (None, 12.5)])
+def test_a_hundred_pictures_have_a_fid_where_it_can_be_had(rain, monkeypatch, recwarn, lacking, wanted):
+    "Fifty times two pictures stand for a hundred; FID itself is a number put in"
+    run = next(planning.runs_of(STUDIES["deraining"], "smoke", None, rain[0], TINY, arms=("CNN-baseline",)))
+    few = planning.cases_of(run, run.tests[0][0], 32)
+    many = [replace(case, name=f"{case.name}-{k}") for case in few for k in range(50)]
+    seen = []
+
+    def check():
+        if lacking:
+            raise lacking("is not here")
+
+    def stand_in(restored, clean):
+        seen.extend((len(restored), len(clean)))
+        return 12.5
+
+    monkeypatch.setattr("irsde.scoring.check_fid", check)
+    monkeypatch.setattr("irsde.metrics.fid", stand_in)
+    monkeypatch.setattr("irsde.reproduce.cases_of", lambda *args: many)
+    restorer = Restorer.from_pretrained(run.folder / "model.safetensors", "cpu")
+    row = scored(run, restorer, *run.tests[0])[1]
+    assert row.get("fid") == wanted and seen == ([100, 100] if wanted else [])
+    assert ["no FID: is not here" in str(each.message) for each in recwarn].count(True) == (wanted is None)
+    monkeypatch.setattr("irsde.reproduce.cases_of", lambda *args: many[:99])
+    assert "fid" not in scored(run, restorer, *run.tests[0])[1]
+
+
 def test_the_list_says_how_far_things_are(rain, tmp_path):
     found = progress_of("smoke", out=tmp_path).set_index("record")
     assert found.loc["deraining", "state"] == "to do"
@@ -194,36 +229,6 @@ def test_sequences_keep_their_names(tmp_path):
     (data / "GoPro/test/sample/sharp/0100.png").unlink()
     with pytest.raises(ValueError):
         sources.sources_of("deblurring", "paper").tests[0].cases("deblurring", data)
-
-
-def pictures_of(apart, seeds=(0, 1, 2), n=9):
-    "A made-up table of pictures: method b, and method a ahead of it by `apart[seed]` dB on every one, nearly"
-    rows = []
-    for seed in seeds:
-        for i in range(n):
-            told = dict.fromkeys(KEY, "") | {"task": "deraining", "test_set": "t", "train_seed": seed}
-            told |= {"solver": "posterior", "steps": 1, "calls": 1, "seed": 0, "protocol": "p"}
-            each = {"name": str(i), "scene": "", "input_psnr": 10.0, "ssim": 0.5}
-            level = 20 + 3 * i
-            for method, gain in (("a", apart[seed] + 0.01 * (-1) ** i), ("b", 0.0)):
-                scores = {"psnr": level + gain, "lpips": 0.5 - 0.01 * gain}
-                rows.append(told | {"method": method} | each | scores)
-    return pd.DataFrame(rows)[[*KEY, *EACH]]
-
-
-@pytest.mark.parametrize(
-    "apart, wanted",
-    [((0.3, 0.2, 0.4), True), ((-0.3, -0.2, -0.4), False), ((0.3, 0.2, -0.1), None), ((0, 0, 0), None)],
-)
-def test_better_means_with_every_seed(apart, wanted):
-    a, b = {"method": "a"}, {"method": "b"}
-    pictures = pictures_of(apart)
-    assert better(pictures, a, b) is wanted and better(pictures, a, b, "lpips") is wanted
-    assert [*by_seed(pictures, a, b).round(1)] == [*apart]
-
-
-def test_fewer_seeds_cannot_tell():
-    assert better(pictures_of((0.3, 0.3), (0, 1)), {"method": "a"}, {"method": "b"}) is None
 
 
 @pytest.mark.parametrize("what, arms", [("denoising", None), ("denoising-ode", ("IR-SDE on noise",))])

@@ -266,3 +266,47 @@ def test_ddpm_is_the_process_on_pictures_in_minus_1_to_1():
             assert any(torch.equal(way, found) for found in same)
     torch.testing.assert_close(sde.start(mu, noise, 100), 0.5 + 0.5 * noise)
     assert from_settings(sde.settings()) == sde and type(from_settings(sde.settings())) is DDPM
+
+
+# ---- noise over share: what a network needs to know about a time
+
+
+def test_sigma_is_noise_over_share(sde, denoising):
+    t = torch.tensor([0, 1, 40, 100])
+    share = torch.exp(-sde.schedule.theta_bar[t])
+    close(sde.sigma(t), sde.lam * (1 - share**2).sqrt() / share, 1e-12)
+    close(denoising.sigma(t), denoising.std(t), 0)
+    assert sde.sigma(40).shape == () and sde.sigma(40).dtype == torch.float64
+    assert (sde.sigma(torch.arange(101)).diff() > 0).all()
+
+
+def test_a_state_is_the_clean_image_and_noise_of_level_sigma(sde):
+    noise, t = torch.tensor([[1.5, -0.4]]), 60
+    x = sde.perturb(X0, MU, t, noise)
+    close(MU + (x - MU) / sde.alpha(t).item(), X0 + sde.sigma(t).item() * noise, 1e-5)
+
+
+@pytest.mark.parametrize("lam, t", [(10, 47), (30, 28), (70, 16)])
+def test_time_at(lam, t):
+    "A noise level of 22/255 over the share, on the official grid"
+    sde = IRSDE(ThetaSchedule(), lam / 255)
+    assert sde.time_at(22 / 255) == t and isinstance(sde.time_at(22 / 255), int)
+    at = sde.time_at(torch.tensor([22 / 255, sde.sigma(100).item()]))
+    assert at.tolist() == [t, 100] and not at.is_floating_point()
+
+
+def test_time_at_inverts_sigma(sde, denoising):
+    t = torch.arange(1, 101)
+    for process in (sde, denoising):
+        assert process.time_at(process.sigma(t)).equal(t)
+        assert process.time_at(process.sigma(7).item()) == 7
+        assert process.time_at(1e-9) == 1
+        sigma = process.sigma(torch.tensor([20, 21])) @ torch.tensor([0.49, 0.51], dtype=torch.float64)
+        assert process.time_at(sigma.item()) == 21
+
+
+@pytest.mark.parametrize("sigma", [0, -0.1, float("nan"), float("inf"), 25.0])
+def test_time_at_refuses(sde, sigma):
+    for wrong in (sigma, torch.tensor([0.1, sigma])):
+        with pytest.raises(ValueError, match=f"sigma = {sigma:.4g} .*{sde.sigma(100):.4g}"):
+            sde.time_at(wrong)

@@ -294,8 +294,8 @@ def test_card_rows(card):
 
 def test_readme_speaks_as_github_does():
     readme = script(ROOT / "tools/make_readme.py")
-    links, note = "[a](20_toy.ipynb) [b](https://c) [d](#e)", "::: {.callout-note}\n## Head\ntwo\nlines\n:::"
-    assert readme.as_github(links) == "[a](nbs/20_toy.ipynb) [b](https://c) [d](#e)"
+    links, note = "[a](01_toy.ipynb) [b](https://c) [d](#e)", "::: {.callout-note}\n## Head\ntwo\nlines\n:::"
+    assert readme.as_github(links) == "[a](nbs/01_toy.ipynb) [b](https://c) [d](#e)"
     assert readme.as_github(note) == "> [!NOTE]\n> **Head.** two\n> lines"
     with pytest.raises(SystemExit, match="fig-alt"):
         readme.as_image("#| label: fig-a\n#| fig-cap: b\n", "image/png", {})
@@ -365,11 +365,11 @@ def test_no_skips(monkeypatch, capsys):
         returncode, stdout, stderr = 0, "SKIPPED: set TORCH_HOME\nSuccess.\n", ""
 
     monkeypatch.setattr(chapters.subprocess, "run", lambda *args, **kw: Done)
-    assert chapters.main(["11_metrics.ipynb"])[0]
-    assert not chapters.main(["11_metrics.ipynb"], no_skips=True)[0]
-    assert not chapters.main(["11_metrics.ipynb"], no_skips=True, may_skip=["IRSDE_SHARED"])[0]
-    assert chapters.main(["11_metrics.ipynb"], no_skips=True, may_skip=["TORCH_HOME"])[0]
-    assert "FAIL: 11_metrics.ipynb" in capsys.readouterr().out
+    assert chapters.main(["24_metrics.ipynb"])[0]
+    assert not chapters.main(["24_metrics.ipynb"], no_skips=True)[0]
+    assert not chapters.main(["24_metrics.ipynb"], no_skips=True, may_skip=["IRSDE_SHARED"])[0]
+    assert chapters.main(["24_metrics.ipynb"], no_skips=True, may_skip=["TORCH_HOME"])[0]
+    assert "FAIL: 24_metrics.ipynb" in capsys.readouterr().out
 
 
 def test_types_may_be_skipped_at_home_only(monkeypatch):

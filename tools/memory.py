@@ -56,12 +56,13 @@ def without_values() -> Iterator[None]:
     "Tensors that are made here have no values; the clock, whose tables lie on the CPU, keeps its own"
     with contextlib.ExitStack() as stack:
         for name in ("at", "elapsed"):
-            own = with_values(vars(ThetaSchedule)[name], fake=True)
+            own = with_values(getattr(ThetaSchedule, name), fake=True)
             stack.enter_context(patch.object(ThetaSchedule, name, own))
         check = ThetaSchedule.check
         def checked(self, t, low=0): return t if isinstance(t, FakeTensor) else check(self, t, low)
         stack.enter_context(patch.object(ThetaSchedule, "check", checked))
-        for kind in (sde.OrnsteinUhlenbeck, sde.IRSDE, sde.DenoisingSDE):
+        kinds = {part for kind in sde.SDES.values() for part in kind.__mro__ if hasattr(sde, part.__name__)}
+        for kind in kinds:
             for name in {"alpha", "std", "dispersion", "posterior_weights"} & {*vars(kind)}:
                 stack.enter_context(patch.object(kind, name, with_values(vars(kind)[name])))
         stack.enter_context(patch.object(sampling, "contraction", with_values(sampling.contraction)))
