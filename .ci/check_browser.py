@@ -51,6 +51,7 @@ def taught():
     "Pages of the parts that are held to show pictures"
     parts = parts_of(HERE.parent/'nbs')
     names = [name.removesuffix('.ipynb') for part in TAUGHT for name in parts[part]]
+    names.remove('index') # a door, with a map of the book
     return [re.sub(r'^[0-9]{2}[a-z]*_', '', name) + '.html' for name in names]
 
 def harness(pages):

@@ -24,13 +24,12 @@ _HOME = { # Name -> module that it lives in
     "TASKS": "tasks", "Recipe": "recipes", "train_task": "recipes", "evaluate_task": "recipes",
 }
 _MODULES = {
-    "bridges", "budgets", "checks", "cli", "compare", "data", "evaluate", "exif", "features", "folders", "formats",
-    "images", "jobs", "knownsets", "ledger", "likelihood", "losses", "masks", "material", "metadata", "names",
-    "noise",
-    "official", "options", "oracle", "outputs", "paths", "pictures", "planning", "plots", "png",
-    "predict", "progress", "reproduce", "restore", "results", "runs", "scoring", "shell", "sliders",
-    "sources", "states", "studies", "subsets", "tiling", "toy", "training", "trainings",
-    "validation", *_HOME.values(),
+    "bridges", "budgets", "checks", "cli", "compare", "data", "evaluate", "exif", "features", "folders",
+    "formats", "images", "jobs", "knownsets", "ledger", "likelihood", "losses", "masks", "material",
+    "metadata", "names", "noise", "official", "options", "oracle", "outputs", "paths", "pictures",
+    "planning", "plots", "png", "predict", "progress", "reproduce", "restore", "results", "runs",
+    "scoring", "shell", "sliders", "sources", "states", "studies", "subsets", "tiling", "toy",
+    "training", "trainings", "validation", *_HOME.values(),
 }
 
 __all__ = ["restore", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]

@@ -88,7 +88,7 @@ def sliders(
 
     Keep the product of the settings below a hundred. A ValueError without a knob, for a knob with fewer than
     two settings, or where the figures differ in size."""
-    if not knobs: raise ValueError("give at least one knob: sliders(draw, alt=..., t=[0, 50, 100])")
+    if not knobs: raise ValueError("give at least one knob: the settings that it has, by its name")
     settings = {name: labelled(name, values) for name, values in knobs.items()}
     places = {name: (start or {}).get(name, 0) for name in settings}
     drawn = [frame_of(draw(**dict(zip(settings, values))), quality)

@@ -81,6 +81,15 @@ def test_probes_agree_with_the_exact_trace_and_repeat(sde, generator):
     assert not torch.equal(other, found)
 
 
+def test_the_standard_error_is_that_of_the_probes(sde):
+    "The same picture 300 times, each with probes of its own: its scatter is what the error says"
+    words = torch.tensor([[0.2, 0.3, 0.8], [0.8, 0.6, 0.1]], dtype=torch.float64)
+    x = torch.tensor([[0.5, 0.45, 0.45]], dtype=torch.float64).repeat(300, 1)
+    model, generator = EmpiricalOracle(sde, words, 0.05), torch.Generator().manual_seed(0)
+    found, error = log_likelihood(sde, model, x, torch.full_like(x, MU), probes=4, generator=generator)
+    assert 0.9 < error.square().mean().sqrt() / found.std() < 1.1
+
+
 def test_denoising_by_bayes_rule(denoising, generator):
     "p(x0 | y) of a Gaussian clean picture under Gaussian noise is a Gaussian"
     x0 = MEAN + 0.2 * torch.randn(3, 2, 2, generator=generator, dtype=torch.float64)

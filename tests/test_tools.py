@@ -518,3 +518,39 @@ def test_published_budgets_run_on_a_gpu_that_is_not_there(memory, monkeypatch):
         check.check("inpainting", "paper-bf16")
     with pytest.raises(AssertionError, match="the loss is 1, not 2"):
         check.expect("the loss", 1, 2)
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    "Three chapters in the order c, a, b of the sidebar, and texts that speak of them"
+    renumber = script(ROOT/"tools/renumber.py")
+    monkeypatch.setattr(renumber, "ROOT", tmp_path)
+    monkeypatch.setattr(renumber, "tracked", lambda: [*tmp_path.rglob("*.ipynb"), *tmp_path.rglob("*.yml")])
+    (tmp_path/"nbs").mkdir()
+    places = {"03_c": "C", "01_a": "A", "01b_b": "B"}
+    for name, title in places.items():
+        text = f"I am {title}; see [chapter 03](03_c.ipynb) and [01](01_a.ipynb)"
+        (tmp_path/f"nbs/{name}.ipynb").write_text(text)
+    lines = [f'  - {{text: "{name.partition("_")[0]} {title}", href: {name}.ipynb}}'
+             for name, title in places.items()]
+    (tmp_path/"nbs/sidebar.yml").write_text("\n".join(lines))
+    return renumber, tmp_path/"nbs"
+
+
+def test_chapters_take_the_numbers_of_their_places(book):
+    renumber, nbs = book
+    assert renumber.renumber(dry=True) == {"03_c": "01_c", "01_a": "02_a", "01b_b": "03_b"}
+    assert (nbs/"03_c.ipynb").exists()
+    renumber.renumber()
+    assert sorted(path.stem for path in nbs.iterdir()) == ["01_c", "02_a", "03_b", "sidebar"]
+    assert (nbs/"02_a.ipynb").read_text() == "I am A; see [chapter 01](01_c.ipynb) and [02](02_a.ipynb)"
+    assert '"02 A", href: 02_a.ipynb' in (nbs/"sidebar.yml").read_text()
+    assert renumber.renumber() == {}
+
+
+def test_a_chapter_that_is_not_there_stops_the_numbering(book):
+    renumber, nbs = book
+    (nbs/"01_a.ipynb").unlink()
+    with pytest.raises(FileNotFoundError, match="01_a"):
+        renumber.renumber()
+    assert (nbs/"03_c.ipynb").exists()
