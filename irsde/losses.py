@@ -41,7 +41,7 @@ def noise_matching_loss(
     """
     return distance(model(sde.perturb(x0, mu, t, noise), mu, t), noise, p)
 
-# %% ../nbs/07a_likelihood.ipynb #94bc4170
+# %% ../nbs/08_likelihood.ipynb #94bc4170
 def max_likelihood_loss(
     sde: IRSDE,                   # Or DenoisingSDE
     model: Callable[..., Tensor], # `model(x, mu, t) -> noise`

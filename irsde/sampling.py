@@ -198,7 +198,7 @@ def sample(
     return last(trajectory(sde, model, mu, solver, *how))
 
 
-# %% ../nbs/06b_solvers.ipynb #07bs016
+# %% ../nbs/09_solvers.ipynb #07bs016
 def contraction(
     sde: IRSDE,
     t: int,       # Grid time
@@ -213,7 +213,7 @@ def contraction(
     shrink = sde.posterior_weights(t, s)[0] if random else sde.std(s) / sde.std(t)
     return -(shrink * sde.alpha(t) / sde.alpha(s)).log().item()
 
-# %% ../nbs/06b_solvers.ipynb #07bs021
+# %% ../nbs/09_solvers.ipynb #07bs021
 def exponential_weights(
     h: float,               # Length of the step
     nodes: Iterable[float], # Where the estimates were made: 0 now, negative before
@@ -228,7 +228,7 @@ def exponential_weights(
     moments = h / (k + 1) * hyp1f1(1, k + 2, -h)
     return np.linalg.solve(np.vander(nodes / h, increasing=True).T, moments).tolist()
 
-# %% ../nbs/06b_solvers.ipynb #07bs035
+# %% ../nbs/09_solvers.ipynb #07bs035
 def exponential_step(sde, x, past, mu, s, z, random=False):
     "Decay exactly, and integrate the polynomial through the last clean-image estimates"
     (t, _), mu = past[0], sde.centre(mu)
@@ -240,7 +240,7 @@ def exponential_step(sde, x, past, mu, s, z, random=False):
     x = mu + sde.alpha(s) * away
     return x if z is None else x + sde.posterior_weights(t, s)[2] * z
 
-# %% ../nbs/06b_solvers.ipynb #07bs037
+# %% ../nbs/09_solvers.ipynb #07bs037
 SOLVERS = SOLVERS | {
     "exp-ode-1": Solver(exponential_step, 1, False,
                         "exponential integrator, probability-flow ODE"),
