@@ -48,9 +48,9 @@ for (const kind of %s) {
 </script>'''
 
 def taught():
-    "Pages of the parts that are held to show pictures"
+    "Pages of the parts that are held to show pictures; results may be tables"
     parts = parts_of(HERE.parent/'nbs')
-    names = [name.removesuffix('.ipynb') for part in TAUGHT for name in parts[part]]
+    names = [name.removesuffix('.ipynb') for part in TAUGHT if part != 'Results' for name in parts[part]]
     names.remove('index') # a door, with a map of the book
     return [re.sub(r'^[0-9]{2}[a-z]*_', '', name) + '.html' for name in names]
 
