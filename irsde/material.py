@@ -108,7 +108,7 @@ def pictures_of(recipe: Any, task: Task, crop: int, before: pd.DataFrame | None 
         then = None if before is None else before.query("kind == @kind")
         table = table_of(kind, pictures, then)
         parts.append(Part(pictures, [i for i, use in enumerate(table["use"]) if use == "train"]))
-        whole = in_full(pictures)
+        whole = to_look_at(pictures)
         held_out |= {pictures.names[i]: whole[i] for i, use in enumerate(table["use"]) if use == "held out"}
         tables.append(remembered(table, then))
     return Material(Turns(*parts), held_out, pd.concat(tables, ignore_index=True))
@@ -126,10 +126,21 @@ def sources_of(recipe: Any, task: Task) -> dict[str, Callable[..., Any]]:
         opened["pairs"] = partial(data.PairedImages, *recipe.pairs, **how)
     return opened
 
-def in_full(pictures: Any) -> Any:
-    "The same data set without crops and turns"
+class Middles:
+    "Clean pictures by the middle of each, 256 pixels a side at most: all that a validation looks at"
+    def __init__(self, pictures: Any): self.pictures = pictures
+    def __len__(self) -> int: return len(self.pictures)
+    def __getattr__(self, name: str) -> Any: return getattr(self.pictures, name)
+    def __getitem__(self, i: int) -> Any:
+        pixels = self.pictures[i]
+        rows, columns = (slice(max(0, n - 256) // 2, max(0, n - 256) // 2 + 256) for n in pixels.shape[:2])
+        return pixels[rows, columns]
+
+def to_look_at(pictures: Any) -> Any:
+    "The same data set without crops and turns; clean ones by their middle, which measured maps cover"
     whole = copy.copy(pictures)
     whole.crop, whole.augment = None, False
+    if hasattr(whole, "degrade"): whole.x0 = Middles(whole.x0)
     return whole
 
 # %% ../nbs/62_material.ipynb #4e1de9c7

@@ -61,6 +61,19 @@ def quiet(f, *args, **how):
         return f(*args, **how)
 
 
+def test_maps_smaller_than_the_photos_do_for_those_that_are_looked_at(tmp_path):
+    "Measured masks of 256 and photos of 321: a validation looks at the middle of a photo, and so do they"
+    for k in range(10):
+        save(tmp_path / "photos" / f"p{k}.png", (321, 270), seed=k)
+        save(tmp_path / "masks" / f"m{k}.png", (256, 256), seed=k, bands=1)
+    asked = recipe(tmp_path / "photos", task="inpainting", measured=str(tmp_path / "masks"), measured_share=1.0)
+    task, values = resolve(asked)
+    ((x0, mu),) = pictures_of(asked, task, values["crop"]).held_out.values()
+    assert x0.shape == mu.shape == (3, 256, 256)
+    whole = np.asarray(Image.open(tmp_path / "photos" / "p5.png"))[32:288, 7:263]
+    assert np.array_equal((x0 * 255).round().permute(1, 2, 0).numpy(), whole)
+
+
 def state_of(path):
     return load(path)[0].state_dict()
 
