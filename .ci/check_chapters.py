@@ -71,7 +71,7 @@ def write(seconds, path=ROOT/'data'/'runs'/'chapters.csv'):
 if __name__ == '__main__':
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument('chapters', nargs='*', metavar='CHAPTER',
-                        help='as 19_metrics.ipynb; all if none is given')
+                        help='as 23_metrics.ipynb; all if none is given')
     parser.add_argument('--keep', action='store_true', help='write the seconds to data/runs/chapters.csv')
     parser.add_argument('--no-skips', action='store_true', help='fail where something was left out')
     parser.add_argument('--may-skip', action='append', default=[], metavar='TEXT', help='but for such a line')

@@ -10,6 +10,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from irsde import _HOME
+
 ROOT = Path(__file__).parents[1]
 ALLOWED = { # module -> the modules of irsde that it may import beside `checks`, all of them above it
     'checks': [], 'toy': [], 'schedule': [], 'unet': [], 'features': [], 'metrics': ['features'],
@@ -18,29 +20,35 @@ ALLOWED = { # module -> the modules of irsde that it may import beside `checks`,
     'exif': ['formats'], 'paths': ['formats'], 'metadata': ['png', 'formats', 'exif'],
     'images': ['formats', 'paths', 'metadata'],
     'masks': ['images'], 'names': [],
-    'nafnet': ['unet'],
+    'nafnet': ['unet'], 'cameras': ['unet', 'nafnet'],
     'sde': ['schedule'],
-    'degrade': ['images'], 'pictures': ['images'], 'subsets': ['images'],
+    'degrade': ['images'], 'views': ['degrade'], 'scenes': ['degrade', 'views'], 'pictures': ['images'],
+        'subsets': ['images'],
     'data': ['images', 'names', 'pictures'],
     'oracle': ['sde'], 'sampling': ['sde'], 'losses': ['sde'], 'likelihood': ['sde'],
     'predict': ['sde', 'losses'],
-    'bridges': ['sde', 'sampling'],
+    'bridges': ['schedule', 'sde', 'sampling'],
+    'latent': ['unet', 'sde'],
     'ledger': ['images'],
     'compare': ['images', 'ledger'],
     'results': ['ledger', 'compare', 'plots', 'predict'],
     'budgets': [],
-    'tasks': ['schedule', 'sde', 'degrade', 'budgets'],
+    'tasks': ['schedule', 'sde', 'bridges', 'degrade', 'budgets'],
     'knownsets': ['images', 'names', 'subsets', 'data'],
     'tiling': ['predict'],
     'material': ['images', 'names', 'degrade', 'subsets', 'data', 'tasks'],
     'training': ['predict'], 'states': ['images'], 'validation': [], 'progress': [],
-    'official': ['images', 'schedule', 'sde', 'unet', 'nafnet'],
-    'checkpoint': ['official', 'images', 'schedule', 'sde', 'predict', 'unet', 'nafnet'],
+    'foreign': [],
+    'official': ['foreign', 'schedule', 'sde', 'unet', 'nafnet', 'latent', 'cameras'],
+    'checkpoint': ['foreign', 'official', 'images', 'schedule', 'sde', 'predict', 'bridges', 'unet',
+        'nafnet', 'latent'],
     'evaluate': ['images', 'masks', 'names', 'degrade', 'data', 'metrics', 'tasks'],
     'noise': [], 'jobs': ['images', 'sampling', 'tiling', 'noise'],
-    'restore': ['images', 'masks', 'schedule', 'sde', 'sampling', 'predict', 'tasks', 'checkpoint', 'tiling',
-                'noise', 'jobs'],
+    'shipped': ['images', 'tasks'],
+    'restore': ['images', 'masks', 'schedule', 'sde', 'sampling', 'predict', 'latent', 'tasks', 'checkpoint',
+                'tiling', 'noise', 'jobs', 'shipped'],
     'runs': ['images', 'ledger', 'predict', 'training', 'states', 'progress', 'checkpoint'],
+    'stages': ['latent', 'metrics', 'training', 'states', 'validation', 'checkpoint', 'runs'],
     'outputs': ['images', 'paths', 'masks'],
     'folders': ['images', 'paths', 'masks', 'data', 'outputs', 'restore'],
     'scoring': ['images', 'names', 'plots', 'data', 'features', 'metrics', 'tasks', 'subsets', 'ledger',
@@ -48,14 +56,14 @@ ALLOWED = { # module -> the modules of irsde that it may import beside `checks`,
     'options': [],
     'recipes': ['options', 'images', 'names', 'plots', 'unet', 'nafnet', 'sde', 'degrade', 'data',
         'metrics', 'results', 'predict', 'tasks', 'material', 'training', 'validation', 'states',
-        'checkpoint', 'evaluate', 'restore', 'runs', 'scoring'],
+        'checkpoint', 'evaluate', 'restore', 'runs', 'stages', 'scoring'],
     'sources': ['images', 'degrade', 'data', 'evaluate'],
     'studies': ['options', 'tasks', 'recipes', 'sources'],
     'planning': ['images', 'schedule', 'sde', 'data', 'metrics', 'validation', 'states', 'checkpoint',
         'evaluate', 'ledger', 'results', 'options', 'recipes', 'sources', 'studies'],
     'reproduce': ['images', 'subsets', 'knownsets', 'metrics', 'tasks', 'ledger', 'compare', 'results',
         'states', 'evaluate', 'restore', 'scoring', 'recipes', 'sources', 'studies', 'planning'],
-    'trainings': ['compare', 'studies', 'planning'],
+    'trainings': ['plots', 'compare', 'tasks', 'studies', 'planning'],
     'shell': ['progress'],
     'cli': ['shell', 'images', 'degrade', 'knownsets', 'results', 'sampling', 'tasks', 'checkpoint',
             'restore', 'runs', 'evaluate', 'folders', 'recipes',
@@ -124,26 +132,64 @@ def study_exports(nbs, parts):
         if any(map(directive.search, code_of(nbs/name))):
             yield f'{name} exports code: a study notebook may not'
 
-def asked_for(line):
-    "Modules of irsde that a line of code imports, or imports names of"
-    if found := re.match(r'\s*from irsde import (.+)', line):
-        return [name.split(' as ')[0].strip(' ()') for name in found[1].split(',')]
-    return re.findall(r'\birsde\.(\w+)', line) if re.match(r'\s*(from|import) irsde', line) else []
+def exports_of(codes):
+    "What a notebook exports, as (module, name), the module itself first, with None for its name"
+    directive = re.compile(r'^#\s*\|\s*(default_exp|exports?|exporti)\b[ \t]*(\w*)', re.MULTILINE)
+    own = next((found[1] for found in directive.findall('\n'.join(codes)) if found[0] == 'default_exp'), None)
+    if own: yield own, None
+    for code in codes:
+        for kind, target in directive.findall(code):
+            if kind != 'default_exp': yield from ((target or own, name) for name in defined(ast.parse(code)))
+
+def defined(tree):
+    "Names that the top level of a cell defines: functions, classes, variables"
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): yield node.name
+        targets = getattr(node, 'targets', [getattr(node, 'target', None)])
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+def names_used(tree):
+    "(module, name) of what code uses of irsde; name is None where it imports a module and no name of it"
+    called = {} # what code calls a module -> the module; '' is the package
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name, alias in [(a.name, a.asname) for a in node.names if a.name.split('.')[0] == 'irsde']:
+                called |= {'irsde': ''} if alias is None else {}
+                called[alias or name] = name[6:]
+                if name != 'irsde': yield name[6:], None
+        if isinstance(node, ast.ImportFrom) and (node.module or '').split('.')[0] == 'irsde':
+            for alias in node.names:
+                if node.module == 'irsde': called[alias.asname or alias.name] = alias.name
+                yield at_home(node.module[6:], alias.name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in called:
+            yield at_home(called[ast.unparse(node.value)], node.attr)
+
+def at_home(module, name):
+    "(module, name), the package's own names looked up where they live; (name, None) for a module"
+    return (module, name) if module else (_HOME[name], name) if name in _HOME else (name, None)
 
 def early_uses(nbs, parts):
-    "Modules that a chapter uses before the reader has met them; those of the parts FREE may be used anywhere"
-    default = re.compile(r'^#\s*\|\s*default_exp (\w+)', re.MULTILINE)
+    """Modules and names that a chapter uses before the reader has met them
+
+    Those of the parts FREE may be used anywhere. A chapter may export into the module of an earlier one:
+    then the module is known, and the name is not."""
     order = [name for part in parts.values() for name in part if name != 'index.ipynb']
-    codes = {name: code_of(nbs/name) for name in order}
-    module = {name: found[1] for name in order if (found := default.search('\n'.join(codes[name])))}
-    place = {module[name]: k for k, name in enumerate(order) if name in module}
-    aside = [name for part in FREE for name in parts[part]]
-    free = {module.get(name) for name in aside} | {'__init__'}
-    for k, name in enumerate(order):
-        if name in aside: continue
-        lines = [line for code in codes[name] for line in code.splitlines()]
-        for other in sorted({found for line in lines for found in asked_for(line)} - free):
-            if place.get(other, -1) > k: yield f'{name} uses {other}, which {order[place[other]]} introduces'
+    aside = {name for part in FREE for name in parts[part]}
+    place, codes = {}, {name: code_of(nbs/name) for name in order}
+    for name in order:
+        for what in exports_of(codes[name]): place.setdefault(what, name) # where a growing table began
+    for k, nb in enumerate(order):
+        if nb in aside: continue
+        used = {what for code in codes[nb] for what in names_used(ast.parse(plain(code)))}
+        for module, name in sorted(used, key=str):
+            home = place.get((module, name), place.get((module, None)))
+            if home is None or home in aside or order.index(home) <= k: continue
+            yield f'{nb} uses {module}{f".{name}" if name else ""}, which {home} introduces'
+
+def plain(code):
+    "Code without the lines that are for IPython"
+    return re.sub(r'^(\s*)[%!].*', r'\1pass', code, flags=re.MULTILINE)
 
 def circles(allowed):
     "What the table allows and should not: each row may name earlier ones only"

@@ -15,7 +15,7 @@ SCRIPTS = '.ci', 'tools'
 LONGEST_FUNCTION = 40 # lines, with its head
 MODULE_BELOW = 400
 LONG_MODULES = {'degrade'}
-MOST_NAMES = 128
+MOST_NAMES = 140 # of the whole library: what somebody may want to call
 COMPREHENSIONS = ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
 MAGIC = re.compile(r'^[ \t]*[%!].*$', re.MULTILINE)
 

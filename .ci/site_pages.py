@@ -139,7 +139,9 @@ class Reference(Processor):
     def exported(self, cell, kind):
         "An exported cell as its kind wants: exports open, export by its signature, exporti behind a fold"
         names, module = defined(cell.source), named_module(cell) or self.module
-        assigned = [t for o in ast.parse(cell.source).body if isinstance(o, ast.Assign) for t in o.targets]
+        statements = ast.parse(cell.source).body
+        assigned = [t for o in statements if isinstance(o, ast.Assign) for t in o.targets]
+        assigned += [o.target for o in statements if isinstance(o, ast.AnnAssign)] # PRESETS: dict = ...
         constants = [o.id for o in assigned if isinstance(o, ast.Name)]
         if not names + constants: return [] # imports
         if kind == 'exporti': return [folded(cell, f'Helpers: {few(names or constants)}')]

@@ -7,19 +7,20 @@ __all__ = ['Member', 'OUBridge', 'dial', 'recast']
 
 # %% ../nbs/10_bridges.ipynb #a5dcfdca
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .checks import number, one_of
+from .checks import listed, number, one_of
 from .sampling import Solver
-from .sde import IRSDE, check_state, expand
+from .schedule import ThetaSchedule
+from .sde import IRSDE, SDES, check_state, expand, from_settings
 
 # %% ../nbs/10_bridges.ipynb #0e024d3b
-CURVES: dict[str, Callable[[Tensor], Tensor]] = { # noise for lam = 1, at the share a
+CURVES = { # noise for lam = 1, at the share a
     "mean-reverting": lambda a: (1 - a**2).sqrt(), # IR-SDE, and DDPM about grey
     "flow": lambda a: 1 - a,                       # straight lines, noise at the far end
     "shift": lambda a: (1 - a).sqrt(),             # ResShift
@@ -75,9 +76,18 @@ class TwoCurves(IRSDE):
         return mu + self.std(self._after_0(t)) * noise
 
     def settings(self) -> dict[str, Any]:
-        "What makes this member again, for JSON: name, arguments, and those of the schedule"
-        own = {name: value for name, value in vars(self).items() if name != "schedule"}
-        return dict(name=type(self).__name__, **own, **self.schedule.settings())
+        """What makes this member again, for JSON: name, arguments, and those of the schedule
+
+        A ValueError for a class that is not among `BRIDGES`, and for a speed of your own.
+        """
+        name = type(self).__name__
+        if BRIDGES.get(name) is not type(self):
+            raise ValueError(f"a {name} cannot be kept: known are {', '.join(BRIDGES)}; put its curve into "
+                             "irsde.bridges.CURVES by a name, where it is kept and where it is loaded, "
+                             "and keep a Member with that curve")
+        own = {key: value if isinstance(value, str) else float(value)
+               for key, value in vars(self).items() if key != "schedule"}
+        return dict(name=name, **own, **self.schedule.settings())
 
 # %% ../nbs/10_bridges.ipynb #46a9f332
 @dataclass(frozen=True)
@@ -128,6 +138,26 @@ class OUBridge(TwoCurves):
         rho, T = 1 - (self.end / self.lam) ** 2, self.schedule.n_steps
         end = self.schedule.at(T)
         return (1 - rho * (2 * (self.schedule.at(t) - end)).exp()) / (1 - rho * (-2 * end).exp())
+
+# %% ../nbs/10_bridges.ipynb #ed96ef5c
+BRIDGES: dict[str, type[TwoCurves]] = {"Member": Member, "OUBridge": OUBridge} # which a file can hold
+
+def member_from_settings(
+    settings: dict[str, Any], # As `settings` of an SDE or of a member gives them
+) -> IRSDE:                   # Or DenoisingSDE, or a member
+    """The member that these settings describe, or as `sde.from_settings` an SDE
+
+    `member_from_settings(sde.settings()) == sde`. A ValueError for an unknown name, a value out of
+    range, or keys that are not those of `settings`.
+    """
+    name = one_of("SDE", settings.get("name"), [*SDES, *BRIDGES])
+    if name in SDES: return from_settings(settings)
+    own = [field.name for field in fields(BRIDGES[name]) if field.name != "schedule"]
+    wanted = ("name", *own, "theta", "n_steps", "delta")
+    if set(settings) != set(wanted):
+        raise ValueError(f"the settings of this {name} are {listed(wanted, 9)}: got {listed(settings, 9)}")
+    schedule = ThetaSchedule(str(settings["theta"]), settings["n_steps"], settings["delta"])
+    return BRIDGES[name](schedule, **{key: settings[key] for key in own})
 
 # %% ../nbs/10_bridges.ipynb #0ac45732
 def dial_step(sde, x, past, mu, s, z, eta=1.0):

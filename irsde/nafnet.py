@@ -28,15 +28,17 @@ def gate(
 class GatedTimeEmbedding(nn.Module):
     "Grid time -> vector: waves from fast to slow, a linear layer, a gate, a linear layer"
     def __init__(self,
-        width: int, # Number of waves, sines and cosines together: even, at least 4
-        n_out: int, # Length of the vector
+        width: int,     # Number of waves, sines and cosines together: even, at least 4
+        n_out: int,     # Length of the vector
+        count: int = 1, # How many numbers become one vector
     ):
         super().__init__()
-        self.first, self.second = nn.Linear(width, 2 * n_out), nn.Linear(n_out, n_out)
+        self.width = width
+        self.first, self.second = nn.Linear(count * width, 2 * n_out), nn.Linear(n_out, n_out)
 
     def forward(self, t: Tensor) -> Tensor:
-        "(b,) -> (b, n_out)"
-        waves = time_waves(t, self.first.in_features)
+        "(b,) or (b, count) -> (b, n_out)"
+        waves = time_waves(t.flatten(), self.width).reshape(len(t), -1)
         return self.second(gate(self.first(waves.to(self.first.weight.dtype))))
 
 # %% ../nbs/12_nafnet.ipynb #0897a09c
@@ -84,7 +86,7 @@ class NAFBlock(nn.Module):
         self.beta, self.gamma = (nn.Parameter(torch.zeros(1, n, 1, 1)) for _ in range(2))
         self.pool = Pool()
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, *more: Tensor) -> Tensor:
         "(b, n, h, w), (b, n_time) -> (b, n, h, w)"
         x = x.movedim(1, -1)
         shift1, scale1, shift2, scale2 = self.time(gate(time))[:, None, None].chunk(4, -1)
@@ -93,12 +95,17 @@ class NAFBlock(nn.Module):
         h = h.movedim(1, -1) * self.channel_attention(self.pool(h).movedim(1, -1))
         x = torch.addcmul(x, self.beta.flatten(), self.narrow1(h))
         h = gate(self.widen2(torch.addcmul(shift2, self.norm2(x), scale2 + 1)), -1)
-        return torch.addcmul(x, self.gamma.flatten(), self.narrow2(h)).movedim(-1, 1)
+        h = self.narrow2(self.heed(h, *more))
+        return torch.addcmul(x, self.gamma.flatten(), h).movedim(-1, 1)
+
+    def heed(self, h: Tensor) -> Tensor:
+        "(b, h, w, n), and the same out: a place for what a relative is told beside the time"
+        return h
 
 # %% ../nbs/12_nafnet.ipynb #66790c6e
-def through(blocks, x: Tensor, time: Tensor) -> Tensor:
-    "x through some blocks, one after another"
-    for block in blocks: x = block(x, time)
+def through(blocks, x: Tensor, *told: Tensor) -> Tensor:
+    "x through some blocks, one after another, each told the same"
+    for block in blocks: x = block(x, *told)
     return x
 
 def radius(blocks) -> int:
@@ -131,6 +138,7 @@ class Adjustable(nn.Module):
     "What can be asked of a NAFNet that is there, and changed in it"
     arguments: dict[str, Any]
     fold: int
+    global_skip: bool
     levels: int
     encoders: nn.ModuleList
     middle: nn.ModuleList
@@ -182,7 +190,8 @@ class Adjustable(nn.Module):
         zeros surround a smaller kernel: with fresh blocks the output is that of `other`. A ValueError
         that says what else differs.
         """
-        mine, theirs = ({**net.arguments, "levels": net.levels} for net in (self, other))
+        mine, theirs = ({**net.arguments, "levels": net.levels, "global_skip": net.global_skip}
+                        for net in (self, other))
         large, small = mine.pop("kernel"), theirs.pop("kernel")
         differ = [f"{name} is {theirs[name]}, here {mine[name]}" for name in mine
                   if name not in ("enc", "mid", "dec") and theirs[name] != mine[name]]
@@ -203,6 +212,8 @@ class ConditionalNAFNet(Adjustable):
     code (Luo et al. 2023); the default is its size. `fold` and `kernel` are ours. `arguments` holds
     what it was made with. A ValueError for sizes that make no network.
     """
+    block: type[NAFBlock] = NAFBlock # Of which the network is made; its relatives have others
+
     def __init__(self,
         channels: int = 3,                    # Of the image
         width: int = 64,                      # Channels of the first level, even; then doubled
@@ -212,16 +223,18 @@ class ConditionalNAFNet(Adjustable):
         conditional: bool = True,             # False: takes `mu` and ignores it, for DenoisingSDE
         fold: int = 1,                        # Work at 1/fold of the resolution
         kernel: int | tuple[int, ...] = 3,    # Side of the depthwise convolutions, or one per level
+        global_skip: bool = False,            # Add the stem before the last convolution
     ):
         super().__init__()
         self.arguments = as_given(channels, width, enc, mid, dec, conditional, fold, kernel)
-        self.channels, self.conditional = channels, conditional
+        if global_skip: self.arguments["global_skip"] = True # Files from before say nothing of it
+        self.channels, self.conditional, self.global_skip = channels, conditional, global_skip
         self.fold, self.levels = fold, len(enc)
         n_time, widths = 4 * width, [width * 2**i for i in range(len(enc) + 1)]
         n_in, n_out = (2 * channels if conditional else channels) * fold**2, channels * fold**2
         def blocks(level, count):
             side = self.arguments["kernel"][level]
-            return nn.ModuleList(NAFBlock(widths[level], n_time, side) for _ in range(count))
+            return nn.ModuleList(self.block(widths[level], n_time, side) for _ in range(count))
         self.time = GatedTimeEmbedding(width, n_time)
         self.stem = nn.Conv2d(n_in, width, 3, padding=1)
         self.encoders = nn.ModuleList(blocks(level, count) for level, count in enumerate(enc))
@@ -243,19 +256,24 @@ class ConditionalNAFNet(Adjustable):
         fit, a `mu` that is missing, or a time below 1.
         """
         check_images(x, mu, self.channels, self.conditional)
-        time, (h, w) = self.time(grid_times(t, x)), x.shape[2:]
-        x = x if mu is None or not self.conditional else torch.cat([x - mu, mu], 1)
-        x = F.pad(x, (0, -w % self.multiple, 0, -h % self.multiple))
+        seen = x if mu is None or not self.conditional else torch.cat([x - mu, mu], 1)
+        return self.answer(seen, self.time(grid_times(t, x)))
+
+    def answer(self, seen: Tensor, *told: Tensor) -> Tensor:
+        "Stem, U and last convolution; blocks are `told` the time's vector, and what else there is"
+        h, w = seen.shape[2:]
+        x = F.pad(seen, (0, -w % self.multiple, 0, -h % self.multiple))
         x = self.stem(F.pixel_unshuffle(x, self.fold)).contiguous(memory_format=torch.channels_last)
-        skips = []
+        stem, skips = x, []
         for blocks, shrink in zip(self.encoders, self.shrink):
-            x = through(blocks, x, time)
+            x = through(blocks, x, *told)
             skips.append(x)
             x = shrink(x)
-        x = through(self.middle, x, time)
+        x = through(self.middle, x, *told)
         for blocks, grow in zip(self.decoders, self.grow):
             x = F.pixel_shuffle(grow(x), 2) + skips.pop()
-            x = through(blocks, x, time)
+            x = through(blocks, x, *told)
+        x = x + stem if self.global_skip else x
         return F.pixel_shuffle(self.last_conv(x), self.fold)[:, :, :h, :w]
 
 # %% ../nbs/12_nafnet.ipynb #cb8f7749

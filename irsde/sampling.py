@@ -14,7 +14,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.special import hyp1f1  # noqa: F401 # for the fast solvers
 from torch import Tensor
 
 from .checks import one_of
@@ -197,6 +196,9 @@ def sample(
     how = n_steps, t_start, clamp_x0, generator, x_T, times
     return last(trajectory(sde, model, mu, solver, *how))
 
+
+# %% ../nbs/09_solvers.ipynb #832bb303
+from scipy.special import hyp1f1
 
 # %% ../nbs/09_solvers.ipynb #07bs016
 def contraction(

@@ -104,7 +104,8 @@ class Record:
         if name is None:
             own = getattr(self.theta, "__name__", self.theta)
             raise ValueError(f"the speed {own} of the schedule is a function of your own, "
-                             f"which a file cannot hold: known are {', '.join(THETAS)}")
+                             f"which a file cannot hold: known are {', '.join(THETAS)}; put it into "
+                             "irsde.schedule.THETAS by a name, where it is kept and where it is loaded")
         return dict(theta=name, n_steps=self.n_steps, delta=float(self.delta))
 
 # %% ../nbs/02_schedule.ipynb #15e504c4
@@ -144,16 +145,16 @@ class Clock(Record):
 # %% ../nbs/02_schedule.ipynb #dbda80fa
 @dataclass(frozen=True, repr=False)
 class ThetaSchedule(Clock):
-    """The clock Theta at the grid times 0..T: `theta_bar[0] = 0`, `exp(-theta_bar[T]) = delta`
+    """The clock Theta at the grid times 0..T, from 0 to -log(delta)
 
-    theta_bar[t] is the sum of the speeds at 1..t, scaled so that theta_bar[T] = -log(delta):
-    the grid of the official code.
-    Immutable and picklable; equal arguments make equal schedules. A ValueError for a value out of
-    range, an unknown name, or a speed that is not positive and finite at every t = 1..T.
+    theta_bar[t] is the sum of the speeds at 1..t, scaled so that exp(-theta_bar[T]) = delta:
+    the grid of the official code. Immutable and picklable; equal arguments make equal
+    schedules. A ValueError for a value out of range, an unknown name, or a speed that is
+    not positive and finite at every t = 1..T.
     """
-    theta: Callable[..., Tensor] | str = cosine_theta    # Speed `theta(t, n_steps)`, or a name
+    theta: Callable[..., Tensor] | str = cosine_theta    # Speed theta(t, n_steps), or name
     n_steps: int = 100                                   # T, the number of steps
-    delta: float = 0.005                                 # What is left of x_0 - mu at T, in (0, 1)
+    delta: float = 0.005                                 # Left of x_0 - mu at T, in (0, 1)
     theta_bar: Tensor = field(init=False, compare=False) # (T+1,) float64, the clock
 
     def __post_init__(self):

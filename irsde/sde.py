@@ -77,11 +77,10 @@ class Equation:
 
 # %% ../nbs/03_sde.ipynb #56d0c0eb
 class OrnsteinUhlenbeck(Equation):
-    """The process dx = theta_t (mu - x) dt + sigma_t dw, sigma_t^2 = 2 lam^2 theta_t, in grid steps
+    """The process dx = theta_t (mu - x) dt + sigma_t dw with sigma_t^2 = 2 lam^2 theta_t
 
-    It holds no picture: states of any shape `(b, ...)`, `mu` and noise are arguments, and a time is
-    an int or an integer tensor `(b,)`. In every method a ValueError for shapes or devices that
-    differ and for a time off the grid.
+    States `(b, ...)`, `mu` and noise are arguments, times an int or an integer tensor `(b,)`.
+    In every method a ValueError for shapes or devices that differ and for a time off the grid.
     """
     def transition(self,
         x_s: Tensor,     # (b, ...) state at s
@@ -91,7 +90,7 @@ class OrnsteinUhlenbeck(Equation):
     ) -> tuple[Tensor, Tensor]: # Mean (b, ...) and std, broadcastable to it
         """p(x_t | x_s), exact for any s < t: proposition 3.1 of IR-SDE
 
-        With D = Theta_t - Theta_s: mean mu + (x_s - mu) exp(-D), variance lam^2 (1 - exp(-2 D)).
+        Mean mu + (x_s - mu) e^-D, variance lam^2 (1 - e^-2D), where D = Theta_t - Theta_s.
         """
         check_state(x_s, mu=mu)
         gone = self.schedule.elapsed(s, t)
@@ -104,13 +103,13 @@ class Jumps(OrnsteinUhlenbeck):
     def alpha(self,
         t: int | Tensor, # Grid time 0..T, int or (b,)
     ) -> Tensor:         # float64, on the CPU, shape () or (b,)
-        "The share of the clean image left at t: exp(-Theta_t), from 1 at t = 0 to delta at t = T"
+        "The share of the clean image left at t: exp(-Theta_t), from 1 down to delta"
         return (-self.schedule.at(t)).exp()
 
     def std(self,
         t: int | Tensor, # Grid time 0..T, int or (b,)
     ) -> Tensor:         # float64, on the CPU, shape () or (b,), in image units
-        "The noise level at t: s_t = lam sqrt(1 - exp(-2 Theta_t)), from 0 to nearly lam at T"
+        "The noise level at t: s_t = lam sqrt(1 - exp(-2 Theta_t)), from 0 to nearly lam"
         return self.lam * (-torch.expm1(-2 * self.schedule.at(t))).sqrt()
 
     def marginal(self,
@@ -142,6 +141,8 @@ class Jumps(OrnsteinUhlenbeck):
         return mu
 
 # %% ../nbs/03_sde.ipynb #289035b5
+#| code-fold: true
+#| code-summary: "The class Estimates: these three in code"
 class Estimates(Jumps):
     "The jump, solved for its other letters"
     def score_from_noise(self,
@@ -185,6 +186,8 @@ class Estimates(Jumps):
     def _after_0(self, t): return self.schedule.check(t, low=1) # At 0 there is no noise
 
 # %% ../nbs/03_sde.ipynb #902e87d9
+#| code-fold: true
+#| code-summary: "The class NoiseLevels: sigma and time_at"
 class NoiseLevels(Estimates):
     "The noise over the share, and the time that has it"
     def sigma(self,
@@ -219,9 +222,9 @@ class Posterior(NoiseLevels):
         t: int | Tensor,               # Grid time 1..T, int or (b,)
         s: int | Tensor | None = None, # Earlier grid time; None: t-1
     ) -> tuple[Tensor, Tensor, Tensor]: # float64, on the CPU, shape () or (b,)
-        """Coefficients of p(x_s | x_t, x_0): the weights of x_t - mu and of x_0 - mu, the std
+        """Of p(x_s | x_t, x_0): the weights of x_t - mu and of x_0 - mu, and the std
 
-        With A = alpha_t / alpha_s, B = alpha_t, C = alpha_s they are A (1 - C^2) / (1 - B^2),
+        With A = alpha_t / alpha_s, B = alpha_t, C = alpha_s: A (1 - C^2) / (1 - B^2),
         C (1 - A^2) / (1 - B^2) and lam sqrt((1 - A^2) (1 - C^2) / (1 - B^2)).
         """
         s = self._before(t, s)
@@ -240,7 +243,7 @@ class Posterior(NoiseLevels):
     ) -> tuple[Tensor, Tensor]:        # Mean (b, ...) and std, broadcastable to it
         """p(x_s | x_t, x_0), by Bayes' rule
 
-        Its mean at s = t-1 is the paper's optimum (proposition 3.2); at s = 0: x_0, std 0.
+        Its mean at s = t-1 is the paper's optimum (proposition 3.2); at s = 0 it is x_0.
         """
         check_state(x_t, x0=x0, mu=mu)
         mu = self.centre(mu)
@@ -371,7 +374,7 @@ class DenoisingSDE(IRSDE):
 
 # %% ../nbs/03_sde.ipynb #de2b1726
 class DDPM(IRSDE):
-    "Conditional DDPM (Ho et al. 2020): an IRSDE pulled to grey, 1/2; `mu` is for the network alone"
+    "Conditional DDPM: an IRSDE pulled to grey, 1/2; `mu` is for the network alone"
     def centre(self, mu: Tensor) -> Tensor:
         "Grey, of the shape of mu"
         return torch.full_like(mu, 0.5)

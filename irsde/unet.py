@@ -63,10 +63,11 @@ def drawn_u(
     rows: list[tuple[tuple[str, ...], tuple[str, ...]]], # Words of each level, down and up
     middle: tuple[str, ...],                             # Words at the turn
     words: str,                                          # For those who cannot see it
+    ends: tuple[str, str] = ("x − μ beside μ", "noise"), # What goes in, and what comes out
 ) -> str:                                                # SVG
     "A U-shaped network: down on the left, up on the right, dashed what is handed across"
     width, box, high, step = 460, 118, 42, 64
-    parts = [words_at(63, 12, "x − μ beside μ"), words_at(397, 12, "noise")]
+    parts = [words_at(63, 12, ends[0]), words_at(397, 12, ends[1])]
     for i, (left, right) in enumerate(rows):
         x, y = 4 + 22 * i, 26 + step * i
         at, down, opposite = y + high / 2, x + box / 2 + 11, width - x - box

@@ -1,12 +1,14 @@
 "Relatives: members against each other, against diffusers, and weights run as another member."
 
+import json
 import math
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
-from irsde.bridges import CURVES, Member, OUBridge, dial, recast
+from irsde.bridges import CURVES, Member, OUBridge, TwoCurves, dial, member_from_settings, recast
 from irsde.oracle import EmpiricalOracle, GaussianOracle
 from irsde.sampling import SOLVERS, sample, step_times
 from irsde.schedule import ThetaSchedule
@@ -75,16 +77,36 @@ def test_a_member_is_one_process(sde):
 @pytest.mark.parametrize("sde", members(), ids=repr)
 def test_members_are_values(sde):
     assert pickle.loads(pickle.dumps(sde)) == sde and hash(sde) == hash(pickle.loads(pickle.dumps(sde)))
-    settings = sde.settings()
-    kind = {"Member": Member, "OUBridge": OUBridge}[settings.pop("name")]
-    schedule = ThetaSchedule(*(settings.pop(key) for key in ("theta", "n_steps", "delta")))
-    assert kind(schedule=schedule, **settings) == sde
+    again = member_from_settings(json.loads(json.dumps(sde.settings())))
+    assert again == sde and type(again) is type(sde)
+    with pytest.raises(ValueError, match="got .*, more"):
+        member_from_settings({**sde.settings(), "more": 1})
     with pytest.raises(AttributeError):
         sde.lam = 1
     with pytest.raises(ValueError, match="before"):
         sde.posterior_weights(3, 3)
     with pytest.raises(ValueError, match="grid"):
         sde.start(states()[0], states()[1], 101)
+
+
+@pytest.mark.parametrize(
+    "sde", [IRSDE(SCHEDULE, LAM), DDPM(SCHEDULE, 0.5), DenoisingSDE(SCHEDULE, LAM)], ids=repr
+)
+def test_sdes_are_remade_as_well(sde):
+    again = member_from_settings(sde.settings())
+    assert again == sde and type(again) is type(sde)
+
+
+def test_numbers_of_numpy_are_kept():
+    sde = OUBridge(SCHEDULE, np.float32(0.25), np.float32(0.125))
+    assert member_from_settings(json.loads(json.dumps(sde.settings()))) == sde
+
+
+def test_only_members_of_the_library_say_their_settings():
+    with pytest.raises(ValueError, match="a TwoCurves cannot be kept: known are Member, OUBridge"):
+        TwoCurves(SCHEDULE, LAM).settings()
+    with pytest.raises(ValueError, match="unknown SDE 'TwoCurves'"):
+        member_from_settings({**Member(SCHEDULE, LAM).settings(), "name": "TwoCurves"})
 
 
 def test_refusals():

@@ -6,10 +6,13 @@ import struct
 import pytest
 import torch
 
-from irsde import DenoisingSDE, ThetaSchedule
-from irsde.checkpoint import load, make_model, save
+from irsde import IRSDE, DenoisingSDE, Restorer, ThetaSchedule, sample
+from irsde.bridges import CURVES, Member, OUBridge, TwoCurves
+from irsde.checkpoint import describe, load, make_model, remake, save, settings
 from irsde.nafnet import ConditionalNAFNet
-from irsde.predict import CleanPrediction, inner
+from irsde.predict import PREDICTIONS, CleanPrediction, inner
+from irsde.schedule import THETAS
+from irsde.sde import DDPM
 from irsde.unet import ConditionalUNet
 
 from .conftest import fill, picture
@@ -94,6 +97,109 @@ def test_infinite_weights_are_not_kept(tmp_path, sde):
     with pytest.raises(ValueError, match="stem.weight"):
         save(tmp_path / "a.safetensors", net, sde, torch.float16)
     assert not list(tmp_path.iterdir())
+
+
+# ---- relatives of the SDE
+
+
+RELATIVES = [
+    OUBridge(ThetaSchedule("linear", 30), 50 / 255, 1 / 255),
+    *(Member(ThetaSchedule(n_steps=30), 40 / 255, curve) for curve in CURVES),
+    DDPM(ThetaSchedule(n_steps=30), 0.5),
+    DenoisingSDE(ThetaSchedule(n_steps=30, delta=0.04), 70 / 255),
+]
+
+
+def restored(model, sde):
+    mu, generator = picture(1, 3, 16, 16), torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        return sample(sde, model, mu, "posterior", 5, generator=generator)
+
+
+@pytest.mark.parametrize("sde", RELATIVES, ids=repr)
+@pytest.mark.parametrize("prediction", ["noise", "clean"])
+def test_relatives_restore_alike_once_loaded(tmp_path, sde, prediction):
+    model = PREDICTIONS[prediction](sde, nafnet(conditional=not isinstance(sde, DenoisingSDE))).eval()
+    again, of_sde, _ = load(save(tmp_path / "a.safetensors", model, sde))
+    assert of_sde == sde and type(of_sde) is type(sde) and again.sde == sde
+    assert torch.equal(restored(again, of_sde), restored(model, sde))
+    begun, of_sde = remake(settings(model, sde))
+    assert of_sde == sde and type(begun) is type(model)
+
+
+def test_a_bridge_is_restored_with_and_told_of(tmp_path):
+    sde = OUBridge(ThetaSchedule(n_steps=10), 50 / 255, 1 / 255)
+    path = save(tmp_path / "a.safetensors", CleanPrediction(sde, nafnet()), sde, task="deraining", steps=2)
+    restorer = Restorer.from_pretrained(path, "cpu")
+    assert restorer.sde == sde
+    again = Restorer.from_pretrained(restorer.save_pretrained(tmp_path / "b.safetensors"), "cpu")
+    x = picture(3, 16, 16)
+    assert torch.equal(again(x, seed=1), restorer(x, seed=1)) and again.sde == sde
+    told = describe(path)["sde"]
+    assert told == "OUBridge(lam=50/255, end=1/255, theta=cosine, n_steps=10, delta=0.005)"
+    flow = Member(sde.schedule, 50 / 255, "flow")
+    path = save(tmp_path / "c.safetensors", nafnet(), flow)
+    assert describe(path)["sde"] == "Member(lam=50/255, curve=flow, theta=cosine, n_steps=10, delta=0.005)"
+    for wrong in (sde, Member(sde.schedule, 50 / 255, "shift"), Member(sde.schedule, 40 / 255, "flow")):
+        with pytest.raises(ValueError, match="is not what was asked for: sde"):
+            load(path, sde=wrong)
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (dict(beginning=0.1), "the settings of this OUBridge are name, lam, end, theta, n_steps, delta"),
+        (dict(end=None), "end, a noise level of at most lam"),
+        (dict(end=0.9), "end, a noise level of at most lam"),
+        (dict(name="Member"), "the settings of this Member are name, lam, curve"),
+        (dict(name="IRSDE"), "the settings of an SDE are"),
+        (dict(name="TwoCurves"), "known are IRSDE, DenoisingSDE, DDPM, Member, OUBridge"),
+        (dict(name=None), "unknown SDE None"),
+        (dict(theta="mine"), "unknown schedule 'mine'"),
+    ],
+)
+def test_headers_of_a_bridge_that_do_not_fit(tmp_path, change, why):
+    sde = OUBridge(ThetaSchedule(), 50 / 255, 1 / 255)
+    path = save(tmp_path / "a.safetensors", nafnet(), sde)
+    with_header(path, lambda h: h["sde"].update(change))
+    with pytest.raises(ValueError, match=f"a.safetensors.*{why}"):
+        load(path)
+
+
+def test_an_unknown_curve_is_named(tmp_path):
+    path = save(tmp_path / "a.safetensors", nafnet(), Member(ThetaSchedule(), 0.1, "flow"))
+    with_header(path, lambda h: h["sde"].update(curve="mine"))
+    with pytest.raises(ValueError, match="unknown curve 'mine': known are mean-reverting, flow"):
+        load(path)
+
+
+def test_a_curve_of_your_own_is_kept_once_it_has_a_name(tmp_path, monkeypatch):
+    class Bent(TwoCurves):
+        def std(self, t):
+            return self.lam * (1 - self.alpha(t)) ** 2
+
+    def speed(t, n_steps):
+        return 1 + t
+
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(ValueError, match="a Bent cannot be kept.*irsde.bridges.CURVES by a name"):
+        save(path, nafnet(), Bent(ThetaSchedule(), 0.1))
+    with pytest.raises(ValueError, match="speed of the schedule is a function of your own.*schedule.THETAS"):
+        save(path, nafnet(), Member(ThetaSchedule(speed), 0.1, "flow"))
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setitem(CURVES, "bent", lambda a: (1 - a) ** 2)
+    monkeypatch.setitem(THETAS, "mine", speed)
+    sde = Member(ThetaSchedule(speed), 0.1, "bent")
+    assert torch.equal(sde.std(50), Bent(ThetaSchedule(speed), 0.1).std(50))
+    assert load(save(path, nafnet(), sde))[1] == sde
+
+
+def test_files_of_before_load_as_before(tmp_path, sde):
+    "The header of an IRSDE has the five values that it always had"
+    path = save(tmp_path / "a.safetensors", nafnet(), sde)
+    ours = json.loads(header_of(path)[0]["__metadata__"]["irsde"])
+    five = dict(name="IRSDE", lam=sde.lam, theta="cosine", n_steps=sde.schedule.n_steps, delta=0.005)
+    assert ours["sde"] == five and ours["header"] == 1 and type(load(path)[1]) is IRSDE
 
 
 # ---- loading refuses

@@ -24,6 +24,7 @@ CONTRACT = {
     "unet": "ConditionalUNet",
     "nafnet": "ConditionalNAFNet",
     "checkpoint": "save load load_official convert describe",
+    "latent": "LatentUNet LatentModel latent_replacing_loss",
     "restore": "Restorer restore Samples Sampling noise_level weights_path",
     "tiling": "Tiled Ensemble",
     "folders": "restore_files degrade_files",

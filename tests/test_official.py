@@ -7,12 +7,17 @@ import zipfile
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from irsde import Restorer
+from irsde.cameras import LensNAFNet, StereoNAFNet
 from irsde.checkpoint import OFFICIAL_LAM, convert, describe, load, load_official, official_sde, save
+from irsde.cli import main
+from irsde.foreign import find_sets, split_name
+from irsde.latent import LatentModel, LatentUNet
 from irsde.nafnet import ConditionalNAFNet
-from irsde.official import find_sets, from_official, official_names
+from irsde.official import from_official, official_names
 from irsde.unet import ConditionalUNet
 
 from .conftest import fill, picture
@@ -24,6 +29,22 @@ def nafnet(**more):
 
 def unet(**more):
     return fill(ConditionalUNet(width=8, depth=2, **more))
+
+
+def coder(**more):
+    return fill(LatentUNet(**{"width": 8, "mult": (1, 2, 2), "embed": 4, **more}))
+
+
+def lens(**more):
+    return fill(LensNAFNet(**{"channels": 4, "width": 8, "enc": (1, 2), "mid": 1, "dec": (1, 1), **more}))
+
+
+def stereo(**more):
+    return fill(StereoNAFNet(6, 8, (1, 2), 1, (1, 1), **more))
+
+
+def haze(**more):
+    return nafnet(channels=8, **{"global_skip": True, **more})
 
 
 NETWORKS = {
@@ -54,6 +75,9 @@ def output(model):
 
 def same(a, b):
     return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+RELATIVES = {"haze": haze, "lens": lens, "stereo": stereo, "autoencoder": coder}
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +284,9 @@ def test_extra_tensors_are_refused(tmp_path, state, name):
 SMALLEST = {
     "nafnet": lambda: ConditionalNAFNet(width=4, enc=(1,), mid=1, dec=(1,)),
     "unet": lambda: ConditionalUNet(width=4, depth=1),
+    "lens": lambda: LensNAFNet(4, 4, (1,), 1, (1,)),
+    "stereo": lambda: StereoNAFNet(6, 4, (1,), 1, (1,)),
+    "autoencoder": lambda: LatentUNet(width=4, mult=(1, 2), embed=4),
 }
 
 
@@ -277,21 +304,6 @@ def test_the_missing_key_is_named_in_a_wrapped_file_too(kind):
 
 
 # ---- refusals
-
-UNSUPPORTED = {
-    "stereo": {"encoders.0.0.fusion.beta": torch.ones(1)},
-    "bokeh": {"cam_mlp.0.bias": torch.ones(1)},
-    "latent": {"latent_conv.weight": torch.ones(1)},
-}
-
-
-@pytest.mark.parametrize("kind", UNSUPPORTED)
-@pytest.mark.parametrize("prefix", ["", "module.", "model.net."])
-def test_relatives_are_refused_by_name(tmp_path, state, kind, prefix):
-    path = saved(tmp_path / "a.pth", before(prefix, {**state, **UNSUPPORTED[kind]}))
-    with pytest.raises(ValueError, match=f"{kind}.*not supported"):
-        load_official(path)
-
 
 class Evil:
     def __init__(self, path):
@@ -498,7 +510,7 @@ def test_convert_refuses_before_the_work(tmp_path, monkeypatch, state, change, e
     monkeypatch.chdir(tmp_path)
     saved("a.pth", state)
     save_file(state, "there.safetensors")
-    monkeypatch.setattr("irsde.official.contents", lambda path: pytest.fail("the weights were read"))
+    monkeypatch.setattr("irsde.foreign.contents", lambda path: pytest.fail("the weights were read"))
     kept = (tmp_path / "there.safetensors").read_bytes()
     with pytest.raises(error, match=words):
         convert(**{"path": "a.pth", "out": "x.safetensors", "task": "deraining", **change})
@@ -509,11 +521,147 @@ def test_convert_refuses_before_the_work(tmp_path, monkeypatch, state, change, e
 def test_official_sde():
     assert official_sde(nafnet(conditional=False), "denoising").schedule.n_steps == 1000
     assert official_sde(unet(conditional=False), "denoising").schedule.n_steps == 100
-    assert official_sde(unet(), "deraining").lam == 10 / 255 and len(OFFICIAL_LAM) == 6
+    assert official_sde(unet(), "deraining").lam == 10 / 255 and len(OFFICIAL_LAM) == 10
     with pytest.raises(ValueError, match="denoising"):
         official_sde(nafnet(), "denoising")
     with pytest.raises(ValueError, match="not for deraining"):
         official_sde(nafnet(conditional=False), "deraining")
+
+
+# ---- relatives, and two files that are one
+
+
+@pytest.mark.parametrize("make", RELATIVES.values(), ids=RELATIVES)
+@pytest.mark.parametrize("prefix", ["", "module.model."])
+def test_relatives_round_trip(tmp_path, make, prefix):
+    net = make()
+    loaded, said = quiet(saved(tmp_path / "a.pth", before(prefix, official(net))))
+    assert same(loaded, net) and loaded.arguments == net.arguments and type(loaded) is type(net)
+    assert len(said) == bool(prefix or make is haze)
+    assert type(net).__name__ in describe(tmp_path / "a.pth")["network"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: coder(channels=1, mult=(3,), embed=2, attention=False),
+        lambda: coder(mult=(2, 1, 3, 2), embed=8),
+        lambda: LensNAFNet(3, 4, (2, 0), 1, (0, 1)),
+        lambda: StereoNAFNet(2, 4, (1,), 0, (3,), conditional=False),
+    ],
+)
+def test_sizes_of_relatives_from_shapes(make):
+    net = make()
+    assert from_official(official(net)).arguments == net.arguments
+
+
+@pytest.mark.parametrize("kind", ["encoder.0.1.block1.proj.bias", "encoder.1.2.x", "decoder.module.0.3.bias"])
+def test_encoder_and_decoder_are_official_words_only_before_numbers(kind):
+    assert split_name(f"model.{kind}") == ("model", kind.replace("module.", ""))
+    assert split_name("encoder.layers.0.bias") is None and split_name("decoder.0.weight") is None
+    assert split_name("encoder.encoders.0.0.beta") == ("encoder", "encoders.0.0.beta")
+
+
+def test_the_global_skip_is_taken_from_the_channels_unless_told(tmp_path):
+    path = saved(tmp_path / "a.pth", official(haze()))
+    with pytest.warns(UserWarning, match="8 channels .* unless global_skip=False"):
+        assumed = load_official(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told, without = (load_official(path, global_skip=skip) for skip in (True, False))
+        assert not load_official(saved(tmp_path / "b.pth", official(nafnet()))).global_skip
+        assert load_official(tmp_path / "b.pth", global_skip=True).global_skip
+    assert assumed.global_skip and told.global_skip and not without.global_skip
+    x, mu = picture(1, 8, 8, 8), picture(1, 8, 8, 8, seed=1)
+    with torch.no_grad():
+        assert torch.equal(assumed(x, mu, 5), told(x, mu, 5))
+        assert (assumed(x, mu, 5) - without(x, mu, 5)).abs().max() > 1e-3
+    assert "global_skip" not in without.arguments and told.arguments["global_skip"] is True
+    with pytest.raises(ValueError, match="a.pth holds an official U-Net"):
+        load_official(saved(tmp_path / "a.pth", official(unet())), global_skip=True)
+
+
+@pytest.fixture
+def halves(tmp_path):
+    nets = dict(net8=haze(), net4=lens(), coder8=coder(embed=8), coder4=coder(), plain=nafnet())
+    nets["eyes"] = stereo()
+    return {name: saved(tmp_path / f"{name}.pth", official(net)) for name, net in nets.items()}
+
+
+@pytest.mark.filterwarnings("ignore:.*8 channels")
+@pytest.mark.parametrize(
+    "names, task", [(("net8", "coder8"), "nonhomogeneous-dehazing"), (("net4", "coder4"), "bokeh")]
+)
+def test_a_pair_becomes_one_file(tmp_path, halves, names, task):
+    net, outer = (halves[name] for name in names)
+    pair = load_official(net, autoencoder=outer)
+    assert isinstance(pair, LatentModel) and not pair.training and official_sde(pair, task).lam == 50 / 255
+    path = convert(net, tmp_path / "a.safetensors", task, autoencoder=outer, lam=0.25)
+    again, sde, about = load(path)
+    assert sde.lam == again.sde.lam == 0.25 and about["task"] == task
+    assert about["source"] == f"official checkpoint {net.name} and {outer.name}"
+    assert same(again.autoencoder, pair.autoencoder) and same(again.model, pair.model)
+    x = picture(1, 3, 16, 24)
+    with torch.no_grad():
+        z = again.encode(x)
+        torch.testing.assert_close(again.decode(z, x), pair.autoencoder(x))
+        bound = again.model.through((-14, 160, 37)) if task == "bokeh" else again
+        assert bound(z, z, 7).shape == z.shape
+    assert "LatentUNet" in describe(path)["autoencoder"]
+
+
+@pytest.mark.filterwarnings("ignore:.*8 channels")
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (("net8", "coder4"), "net8.pth and .*coder4.pth are of two pairs.* of 8 channels, .* of 4"),
+        (("coder8", "net8"), "coder8.pth is an autoencoder: the network for its latents comes first"),
+        (("net8", "plain"), "plain.pth is no autoencoder, but a ConditionalNAFNet"),
+        (("plain", "coder4"), "of two pairs"),
+    ],
+)
+def test_halves_that_make_no_pair(halves, names, words):
+    with pytest.raises(ValueError, match=words):
+        load_official(halves[names[0]], autoencoder=halves[names[1]])
+
+
+@pytest.mark.filterwarnings("ignore:.*8 channels")
+@pytest.mark.parametrize(
+    "name, task, words",
+    [
+        ("net8", "nonhomogeneous-dehazing", "latents of 8 channels, and its autoencoder is miss"),
+        ("net4", "bokeh", "latents of 4 channels, and its autoencoder is missing"),
+        ("coder8", "nonhomogeneous-dehazing", "this is an autoencoder"),
+        ("eyes", "super-resolution", "a StereoNAFNet is no network for super-resolution"),
+        ("plain", "stereo-super-resolution", "a ConditionalNAFNet is no network for stereo-super-resolution"),
+    ],
+)
+def test_half_a_pair_and_the_wrong_task_are_not_converted(tmp_path, halves, name, task, words):
+    with pytest.raises(ValueError, match=words):
+        convert(halves[name], tmp_path / "a.safetensors", task)
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*8 channels")
+def test_pairs_from_a_shell(tmp_path, halves):
+    out, task = tmp_path / "a.safetensors", "nonhomogeneous-dehazing"
+    words = ["convert", str(halves["net8"]), "--task", task, "--out", str(out)]
+    done = CliRunner().invoke(main, [*words, "--no-global-skip"])
+    assert done.exit_code == 1 and "give it by --autoencoder FILE" in done.stderr and not out.exists()
+    done = CliRunner().invoke(main, [*words, "--autoencoder", str(halves["coder8"]), "--no-global-skip"])
+    assert (done.exit_code, done.stdout) == (0, f"{out}\n")
+    model, _, about = load(out)
+    assert isinstance(model, LatentModel) and about["task"] == task and not model.model.global_skip
+
+
+def test_a_missing_autoencoder_file_is_named(tmp_path, halves):
+    with pytest.raises(FileNotFoundError, match="none.pth"):
+        convert(halves["net8"], tmp_path / "a.safetensors", "bokeh", autoencoder=tmp_path / "none.pth")
+
+
+def test_stereo_is_converted(tmp_path, halves):
+    model, sde, _ = load(convert(halves["eyes"], tmp_path / "a.safetensors", "stereo-super-resolution"))
+    assert isinstance(model, StereoNAFNet) and sde.lam == 50 / 255
 
 
 def test_a_file_of_ours_is_no_official_one(tmp_path, net, sde):

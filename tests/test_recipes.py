@@ -12,12 +12,14 @@ import torch
 from PIL import Image
 
 from irsde import metrics, recipes, scoring
+from irsde.bridges import OUBridge
 from irsde.checkpoint import load
 from irsde.material import changes, going_on, pictures_of, read_table, sequences, split
 from irsde.recipes import Recipe, check_task, demo, evaluate_task, resolve, train_command, train_task
 from irsde.restore import Restorer
 from irsde.results import trained
 from irsde.runs import read_config
+from irsde.schedule import ThetaSchedule
 from irsde.scoring import name_of
 from irsde.tasks import TASKS
 from irsde.training import Settings
@@ -66,7 +68,8 @@ def test_maps_smaller_than_the_photos_do_for_those_that_are_looked_at(tmp_path):
     for k in range(10):
         save(tmp_path / "photos" / f"p{k}.png", (321, 270), seed=k)
         save(tmp_path / "masks" / f"m{k}.png", (256, 256), seed=k, bands=1)
-    asked = recipe(tmp_path / "photos", task="inpainting", measured=str(tmp_path / "masks"), measured_share=1.0)
+    masks = dict(measured=str(tmp_path / "masks"), measured_share=1.0)
+    asked = recipe(tmp_path / "photos", task="inpainting", **masks)
     task, values = resolve(asked)
     ((x0, mu),) = pictures_of(asked, task, values["crop"]).held_out.values()
     assert x0.shape == mu.shape == (3, 256, 256)
@@ -574,6 +577,16 @@ def test_a_network_by_its_arguments():
 def test_ddpm_is_a_kind():
     task, _ = resolve(Recipe("denoising", clean="x", kind="ddpm", set={"prediction": "noise"}))
     assert (type(task.sde()).__name__, task.sde().lam, task.conditional) == ("DDPM", 0.5, True)
+
+
+def test_a_bridge_is_trained_and_restores(photos, tmp_path):
+    path = go(recipe(photos, iterations=2, kind="ou-bridge"), tmp_path / "a")
+    sde = load(path)[1]
+    assert sde == OUBridge(ThetaSchedule(), TASKS["deraining"].lam, 1 / 255)
+    x = torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
+    assert Restorer.from_pretrained(path, "cpu")(x).isfinite().all()
+    longer = recipe(photos, iterations=3, kind="ou-bridge")
+    assert load(quiet(go, longer, tmp_path / "a", resume=True))[1] == sde
 
 
 def test_a_file_knows_the_trainings_before_it(photos, tmp_path):

@@ -3,6 +3,7 @@
 import math
 import os
 import shlex
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,17 @@ import pytest
 from irsde import ledger
 from irsde.cli import main
 from irsde.ledger import EARLIER, RUN_COLUMNS, check_table, made_by, record
-from irsde.results import evaluate_command, input_row, keep_rows, published, repeats
+from irsde.plots import new_axes
+from irsde.results import (
+    evaluate_command,
+    input_row,
+    keep_rows,
+    kept_scores,
+    measured_again,
+    plot_scores,
+    published,
+    repeats,
+)
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
 
@@ -297,3 +308,49 @@ def test_a_row_of_ones_own_weights_says_which_they_were():
     unsaid = evaluate_command({**row, "solver": math.nan, "steps": math.nan, "seed": math.nan}, "--clean X")
     assert "nan" not in unsaid and parsed(unsaid)["steps"] is None
     assert parsed(evaluate_command({**row, "weights": "ships"}, "--clean X"))["task"] == "denoising"
+
+
+# ---- rows found, drawn and measured again
+
+
+def test_rows_are_found_by_task_and_test_set(tmp_path):
+    rows = kept_scores(RUNS / "scores.csv", "deraining", {"rain100h-10": "", "set5": ""})
+    assert {*rows["test_set"]} == {"rain100h-10"} and {*rows["task"]} == {"deraining"}
+    assert list(kept_scores(tmp_path / "none.csv", "deraining", ["x"])) == RUN_COLUMNS
+
+
+def test_a_point_for_each_row_but_the_input():
+    rows = kept_scores(RUNS / "scores.csv", "deraining", ["rain100h-10"])
+    ax = plot_scores(rows, new_axes())
+    restored = rows[rows["method"] != "input"]
+    assert sum(len(line.get_xdata()) for line in ax.lines) == len(restored) == len(ax.texts)
+    assert {text.get_text() for text in ax.texts} == {f"{n:.0f}" for n in restored["calls"]}
+    words = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert "IR-SDE, posterior" in words and "CNN-baseline" in words
+
+
+def test_rows_of_weights_that_ship_are_measured_again(tmp_path, monkeypatch):
+    typed = []
+
+    def run(command, env, check, capture_output):
+        assert command[:2] == ["bash", "-c"] and check and env["DATA"] == str(tmp_path)
+        typed.append(shlex.split(command[2].replace("$DATA", env["DATA"])))
+        path, name = (Path(typed[-1][typed[-1].index(word) + 1]) for word in ("--csv", "--name"))
+        row = dict(test_set=name, solver="posterior", steps=len(typed), n_images=1)
+        scores = pd.DataFrame([row | dict(psnr=30, ssim=0.9, lpips=0.1)])
+        scores.to_csv(path, mode="a", index=False, header=not path.exists())
+
+    monkeypatch.setattr(subprocess, "run", run)
+    rows = kept_scores(RUNS / "scores.csv", "deraining", ["rain100h-10"])
+    found = measured_again(rows, {"rain100h-10": "--pairs $DATA/lq $DATA/gt"}, tmp_path)
+    ships = rows[rows["weights"] == "ships"]
+    assert 0 < len(ships) == len(found) < len(rows) - 1
+    assert list(found) == ["test_set", "solver", "steps", "psnr", "ssim", "lpips"]
+    assert all(parsed(shlex.join(words))["task"] == "deraining" for words in typed)
+    assert all(words[5] == f"{tmp_path}/lq" and words[6] == f"{tmp_path}/gt" for words in typed)
+
+
+def test_a_command_that_fails_is_an_error(tmp_path):
+    rows = kept_scores(RUNS / "scores.csv", "deraining", ["rain100h-10"])
+    with pytest.raises(subprocess.CalledProcessError):
+        measured_again(rows, {"rain100h-10": "--pairs $DATA/lq $DATA/gt; exit 3;"}, tmp_path)

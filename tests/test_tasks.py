@@ -96,3 +96,16 @@ def test_a_reason_begins_with_its_kind():
     assert TASKS["deraining"].but("judgement: x", lam=0.1).reasons["lam"] == "judgement: x"
     with pytest.raises(ValueError, match="has no budget"):
         TASKS["deraining"].budget("huge")
+
+
+def test_values_are_explained():
+    task = TASKS["denoising"]
+    first, second = task.explained("lam", "steps")
+    assert first == {"value": "lam", "is": f"{255 * task.lam:.0f}/255", "because": task.reasons["lam"]}
+    assert second["is"] == str(task.steps) and second["because"] == task.reasons["steps"]
+    budget = task.budget("smoke")
+    assert budget.explained("crop")[0] == {
+        "value": "crop", "is": str(budget.crop), "because": budget.reasons["crop"],
+    }
+    with pytest.raises(AttributeError):
+        task.explained("nothing")

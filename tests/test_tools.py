@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -343,15 +344,71 @@ def test_modules_and_names(lint):
     def faults(**modules):
         return list(lint.faults_of_modules(modules))
 
-    names = [f"name{i}" for i in range(65)]
+    names = [f"name{i}" for i in range(75)]
     small, long = f"__all__ = {names}\n", "x = 1\n" * 400
     assert not faults(a=small, degrade=long)
     assert "400 lines" in faults(a=long)[0]
-    assert "130 public names" in faults(a=small, b=small)[0]
+    assert "150 public names" in faults(a=small, b=small)[0]
 
 
 def test_code_that_is_none_is_named(lint):
     assert lint.faults_of("nbs/x.ipynb cell 3", "a b")[0].startswith("nbs/x.ipynb cell 3:1")
+
+
+# ---- a chapter uses only what the reader has met
+
+
+@pytest.fixture
+def early(tmp_path):
+    "The check of the order, on a book of three chapters and a tool: faults found, with one more line in one"
+    order = script(ROOT / ".ci/check_imports.py")
+    book = {
+        "01_one": ("The road", ["#| default_exp one", "#| export\nTABLE = {}\ndef first(): pass"]),
+        "02_two": ("The road", ["#| default_exp two", "#| exporti one\ndef second(): pass", "%pip list"]),
+        "03_three": ("The road", ["#| default_exp three", "#| export\nclass Third: pass"]),
+        "04_tool": ("Tools", ["#| default_exp tool", "#| exports\ndef spanner(): pass"]),
+        "05_more": ("Inside the library", ["#| exports one\nTABLE = TABLE | {1: 2}\nfree: int = 3"]),
+    }
+
+    def faults(chapter="01_one", line=""):
+        sidebar = {}
+        for name, (part, cells) in book.items():
+            codes = [*cells, line] if name == chapter else cells
+            cells = [{"cell_type": "code", "source": code.splitlines(keepends=True)} for code in codes]
+            (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+            sidebar.setdefault(part, []).append(f"          - {{text: x, href: {name}.ipynb}}")
+        lines = [line for part in sidebar for line in (f"      - section: {part}", *sidebar[part])]
+        (tmp_path / "sidebar.yml").write_text("\n".join(lines))
+        return list(order.early_uses(tmp_path, order.parts_of(tmp_path)))
+
+    return faults
+
+
+@pytest.mark.parametrize(
+    "chapter, line, fault",
+    [
+        ("01_one", "from irsde.one import first, second", "uses one.second, which 02_two.ipynb introduces"),
+        ("01_one", "from irsde import one as done\ndone.second()", "uses one.second, which 02_two.ipynb"),
+        ("01_one", "import irsde.one\nirsde.one.second()", "uses one.second, which 02_two.ipynb introduces"),
+        ("01_one", "def f():\n    from irsde.two import x", "uses two.x, which 02_two.ipynb introduces"),
+        ("01_one", "from irsde import two", "uses two, which 02_two.ipynb introduces"),
+        ("02_two", "import irsde.three as m", "uses three, which 03_three.ipynb introduces"),
+        ("02_two", "if 1:\n    from irsde.three import (\n    Third,\n)", "uses three.Third, which 03_three"),
+        ("01_one", "from irsde.one import TABLE\nimport irsde.tool\nfrom irsde.one import free", None),
+        ("03_three", "from irsde.one import TABLE, first, second", None),
+        ("05_more", "from irsde.three import Third", None),
+    ],
+)
+def test_what_comes_later_is_not_used(early, chapter, line, fault):
+    found = early(chapter, line)
+    assert len(found) == (fault is not None) and all(f"{chapter}.ipynb {fault}" in one for one in found)
+
+
+def test_the_package_gives_names_their_homes():
+    order = script(ROOT / ".ci/check_imports.py")
+    code = "import irsde\nfrom irsde import TASKS, sde\nirsde.load('x')"
+    used = {("tasks", "TASKS"), ("sde", None), ("checkpoint", "load")}
+    assert set(order.names_used(ast.parse(code))) == used
 
 
 def test_no_skips(monkeypatch, capsys):
@@ -365,11 +422,11 @@ def test_no_skips(monkeypatch, capsys):
         returncode, stdout, stderr = 0, "SKIPPED: set TORCH_HOME\nSuccess.\n", ""
 
     monkeypatch.setattr(chapters.subprocess, "run", lambda *args, **kw: Done)
-    assert chapters.main(["19_metrics.ipynb"])[0]
-    assert not chapters.main(["19_metrics.ipynb"], no_skips=True)[0]
-    assert not chapters.main(["19_metrics.ipynb"], no_skips=True, may_skip=["IRSDE_SHARED"])[0]
-    assert chapters.main(["19_metrics.ipynb"], no_skips=True, may_skip=["TORCH_HOME"])[0]
-    assert "FAIL: 19_metrics.ipynb" in capsys.readouterr().out
+    assert chapters.main(["23_metrics.ipynb"])[0]
+    assert not chapters.main(["23_metrics.ipynb"], no_skips=True)[0]
+    assert not chapters.main(["23_metrics.ipynb"], no_skips=True, may_skip=["IRSDE_SHARED"])[0]
+    assert chapters.main(["23_metrics.ipynb"], no_skips=True, may_skip=["TORCH_HOME"])[0]
+    assert "FAIL: 23_metrics.ipynb" in capsys.readouterr().out
 
 
 def test_types_may_be_skipped_at_home_only(monkeypatch):

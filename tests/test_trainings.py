@@ -1,12 +1,18 @@
 "What is said of trainings: on made-up tables, against hand values and the same sums by another route."
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from irsde.checkpoint import read_header
 from irsde.compare import EACH, KEY, ahead
+from irsde.plots import curves_of
+from irsde.restore import weights_path
+from irsde.results import train_steps
+from irsde.tasks import TASKS
 from irsde.trainings import (
     Trainings,
     ahead_with_seeds,
@@ -14,6 +20,7 @@ from irsde.trainings import (
     by_seed,
     curves,
     gained_after,
+    run_table,
     scatter,
     seeds_of,
 )
@@ -169,3 +176,23 @@ def test_the_names_of_runs(tmp_path):
             found.run(*words)
     with pytest.raises(ValueError, match="unknown budget 'huge'"):
         Trainings(tmp_path, "huge")
+
+
+# ---- the runs behind weights
+
+RUNS = Path(__file__).parents[1] / "data/runs"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_table_of_runs_is_what_the_weights_say(task):
+    about, n = read_header(weights_path(task))[0]["about"], len(curves_of(RUNS, task))
+    table = run_table(about, RUNS, [*"abcdefghijkl"[:n]]).data
+    assert [*table["run"]] == [*range(1, n + 1)] and [*table["what changed"]] == [*"abcdefghijkl"[:n]]
+    assert table["steps"].sum() == train_steps(about)
+    assert table["PSNR, ended"].iloc[-1] > table["PSNR, begun"].iloc[0]
+    plain = run_table(about, RUNS, [""] * n, measured=False, crop=48).data
+    assert "measured" in table and "measured" not in plain
+    own = [run.get("crop") for run in (*about.get("before", []), about["recipe"])]
+    assert [*plain["crop"]] == [crop or 48 for crop in own]
+    with pytest.raises(ValueError, match=f"{n} runs, {n} curves, 0 words on what changed"):
+        run_table(about, RUNS, [])

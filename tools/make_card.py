@@ -60,9 +60,9 @@ LIMITS = """
 - Inpainting and deblurring are the least successful of the six. Under thin strokes the first is no better
   than the smooth filling that it starts from, under large holes in faces a little ahead of it (PSNR / LPIPS
   of that alone: {filling}), on photographs of other things no better. The second gains one to two decibels on
-  camera shakes of 3 to 45 pixels (chapter 31) and nothing on longer ones.
+  camera shakes of 3 to 45 pixels (chapter 35) and nothing on longer ones.
 - The SDE has shown no lead over a plain network of the same size, trained by regression for as many steps
-  (method CNN-baseline in `data/runs/scores.csv`; chapters 30 and 41): at this budget it buys a choice
+  (method CNN-baseline in `data/runs/scores.csv`; chapters 34 and 45): at this budget it buys a choice
   between PSNR and LPIPS, and samples.
 - The test pictures are few and show fewer scenes: nine on both sets of rain, which are the same, three
   places of deblurring, three houses of dehazing.

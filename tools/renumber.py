@@ -5,7 +5,7 @@
 To add a chapter or move one: put it into nbs/sidebar.yml, with any number, and run this. It renames the
 notebooks, and puts the new names and numbers wherever the repository speaks of them: `06_sampling` in links,
 code and tables, "chapter 06" in sentences, "04 Going back" in the sidebar. A range of chapters in a sentence
-("chapters 30 to 35") is rewritten by its two ends. Page addresses and modules have no numbers and stay.
+("chapters 34 to 39") is rewritten by its two ends. Page addresses and modules have no numbers and stay.
 Run nbdev_export afterwards."""
 import re
 import subprocess

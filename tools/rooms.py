@@ -1,4 +1,4 @@
-"""Score four ways of lifting haze on rooms that a training has not seen: dehazing's default in chapter 23.
+"""Score four ways of lifting haze on rooms that a training has not seen: dehazing's default in chapter 27.
 
     python tools/rooms.py DATA HAZE OUT
 

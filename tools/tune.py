@@ -1,5 +1,5 @@
 """Score solvers, numbers of calls and ensembles on pictures that training held back, for the defaults in
-chapter 23.
+chapter 27.
 
     python tools/tune.py --data FOLDER [--pools] [TASK ...]
 
