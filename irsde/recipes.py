@@ -154,8 +154,7 @@ def train_task(
     stream = stream_of(material.taught, values["batch"], recipe.seed, workers)
     more: dict[str, Any] = dict(progress=progress, tracker=tracker, cpu=cpu)
     if recipe.latent:
-        seen = pictures_of(recipe, task, values["first"]["crop"], held, memory)
-        coder = first_of_two(Path(run), recipe, task, values, seen, workers, resume, about, more)
+        coder = first_of_two(Path(run), recipe, task, values, (held, memory), workers, resume, about, more)
         model, stream = stages.into_latent(coder, task.sde(), model, stream, about)
     if validation is None and material.held_out:
         validation = validation_of(task.sde(), values, about, material.held_out)
@@ -178,7 +177,7 @@ def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
     own = values["arguments"] if recipe.preset is None and task.network == as_budget.network else {}
     values["arguments"] = presets[one_of("preset", values["preset"], presets)] | own
     if recipe.channels != 3: values["arguments"] |= {"channels": recipe.channels}
-    if recipe.latent: in_latent_units(recipe, values)
+    if recipe.latent: in_latent_units(recipe, task, values)
     for name, value in (recipe.set or {}).items():
         if name.startswith("ae."): continue
         if name.startswith("net."): values["arguments"][name.removeprefix("net.")] = value
@@ -188,8 +187,11 @@ def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
     values["milestones"] = sorted(steps - {0, values["iterations"]}) # a shorter run halves its rate sooner
     return task, values
 
-def in_latent_units(recipe: Recipe, values: dict[str, Any]) -> None:
+def in_latent_units(recipe: Recipe, task: Task, values: dict[str, Any]) -> None:
     "Add the first run's values, and the latent's channels; squares are twice as large if not asked for"
+    if not task.conditional:
+        raise ValueError(f"{task.name} begins at the noisy picture itself, which has no latent to begin at: "
+                         'kind="ir-sde" goes with latent=True')
     asked = {name: value for name, value in (recipe.set or {}).items() if name.startswith("ae.")}
     values["autoencoder"], values["first"] = stages.first_values(values, asked)
     values["arguments"] = {**values["arguments"], "channels": values["autoencoder"]["embed"]}
@@ -228,9 +230,10 @@ def begin(recipe: Recipe, task: Task, values: dict[str, Any], resume: bool) -> n
     if recipe.init is not None and not resume: start_from(model, recipe.init)
     return model
 
-def first_of_two(run: Path, recipe: Recipe, task: Task, values: dict[str, Any], seen: Material,
+def first_of_two(run: Path, recipe: Recipe, task: Task, values: dict[str, Any], how: tuple[Any, int],
                  workers: int | None, resume: bool, about: dict[str, Any], more: dict[str, Any]) -> Any:
     "The autoencoder for a network in a latent, which is trained first, on squares of its own size"
+    seen = pictures_of(recipe, task, values["first"]["crop"], *how) # whose memory is free again behind
     batches = stream_of(seen.taught, values["first"]["batch"], recipe.seed, workers)
     ceiling = stages.ceiling_of(seen.held_out, replace(metrics.PROTOCOLS[values["protocol"]], centre=None))
     return stages.first_run(run, task.sde(), values, batches, ceiling, resume, about, **more)

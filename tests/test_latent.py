@@ -292,6 +292,7 @@ def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop):
     [
         ({"latent": False}, "ae.iterations is of an autoencoder"),
         ({"init": "dehazing"}, "init is for a network that sees pixels"),
+        ({"task": "denoising"}, "denoising begins at the noisy picture itself"),
         ({"channels": 1}, "channels is for a network that sees pixels"),
         ({"set": {"ae.depth": 3}}, "depth"),
         ({"set": {"ae.swap": 2}}, "swap"),
