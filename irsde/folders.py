@@ -6,13 +6,11 @@
 __all__ = ['restore_files', 'degrade_files']
 
 # %% ../nbs/30_folders.ipynb #f4bfd17f
-import errno
 import os
-import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,24 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import images
 from .checks import one_of, whole
 from .data import seeded
 from .images import check_format, check_values, is_grey, lost, make_folder, read, read_image, write
 from .masks import mask_for, was_turned
 from irsde.outputs import (
     Paths,
-    Place,
-    Record,
     check_mask,
-    clear_maps,
     ending_of,
-    has_quality,
-    kept,
     lossless_ending,
     name_seed,
     named,
-    otherwise,
     plan,
     quality_of,
     shared_masks,
@@ -45,17 +36,15 @@ from irsde.outputs import (
     stamp,
     sum_of,
     sum_of_weights,
-    sweep,
     told_of,
 )
-from .paths import exists
-from .restore import Job, Restorer, Sampling
+from .restore import Restorer, Sampling
+from .work import Entry, Heard, Work, limit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% ../nbs/30_folders.ipynb #13ec76eb
-Heard = Callable[[int, int, Path], object] # (files done, files in all, path of the last)
 OTHERS = ("mask", "sigma", "samples", "seed", "overwrite", "batch", "progress", "callback", "recursive",
           "format", "quality", "max_pixels", "invert_mask", "enlarged") # Options that are not of `Sampling`
 
@@ -106,125 +95,6 @@ def check_restorer(restorer: Any) -> None:
     if not isinstance(restorer, Restorer):
         raise TypeError("restore_files takes pictures, a folder for results and a Restorer, which "
                         f"Restorer.from_pretrained(TASK) makes, not a {type(restorer).__name__}")
-
-def limit(max_pixels: int | None) -> dict[str, int]:
-    "What `read` is to be told"
-    return {} if max_pixels is None else {"max_pixels": whole("max_pixels", max_pixels)}
-
-# %% ../nbs/30_folders.ipynb #c79aef48
-COLUMNS = ("file", "out", "status", "width", "height", "sigma", "seconds", "error", "notes")
-
-@dataclass
-class Entry:
-    "A file on its way"
-    place: Place
-    job: Job | None = None
-    sigma: float | None = None
-    size: tuple[int, int] = (0, 0) # (h, w)
-    status: str = "failed"
-    seconds: float = 0.0
-    error: str = ""
-    notes: list[str] = field(default_factory=list)
-    stamp: list[int] | None = None # Of the picture as it was read
-    mask: Any = None
-
-    @property
-    def path(self) -> Path: return self.place.path
-
-    @property
-    def kin(self) -> object:
-        "Equal for neighbours that are restored together"
-        return (self.job and self.job.kin) or self.path
-
-    def attempt(self, call: Callable, *args: Any) -> None:
-        "Call it with this entry; what goes wrong is noted"
-        try: call(self, *args)
-        except Exception as error: self.status, self.error = "failed", named(error)
-
-    def row(self) -> tuple:
-        "For the table: one value for each of COLUMNS"
-        written = str(self.place.target) if self.status != "failed" else ""
-        notes = "; ".join(dict.fromkeys(self.notes))
-        return (str(self.path), written, self.status, *self.size[::-1], self.sigma, self.seconds, self.error,
-                notes)
-
-# %% ../nbs/30_folders.ipynb #6f89e377
-@dataclass
-class Work:
-    "What is to be done with some files: `ready` and `finish` say what"
-    by: dict[str, Any]    # Settings, for the record
-    overwrite: bool
-    quality: int
-    limit: dict[str, int]
-
-    def __post_init__(self):
-        self.record, self.unknown = Record(), 0
-
-    def table(self, planned: Sequence[Place], batch: int, out: Any, progress: Heard | None) -> "pd.DataFrame":
-        "Do it, file by file"
-        import pandas as pd
-        if planned: make_folder(planned[0].target.parent if Path(out) == planned[0].target else out)
-        sweep({place.target.parent for place in planned})
-        done: list[Entry] = []
-        try:
-            for entry in self.done(planned, batch):
-                done.append(entry)
-                if progress: progress(len(done), len(planned), entry.path)
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(kept(done, planned, out)) from stop
-        if self.unknown:
-            warnings.warn(f"{self.unknown} of {len(done)} results were there, made by something unknown: "
-                          "overwrite=True makes them anew", stacklevel=3)
-        return pd.DataFrame([entry.row() for entry in done], columns=[*COLUMNS])
-
-    def done(self, planned: Sequence[Place], batch: int) -> Iterator[Entry]:
-        "Each file's entry, as soon as the file is done"
-        for group in grouped(map(self.begin, planned), batch):
-            if group[0].status == "ready": self.finish(group)
-            for entry in group:
-                entry.job = None # frees the picture
-                yield entry
-
-    def begin(self, place: Place) -> Entry:
-        "The entry of a file: read and made ready, skipped, or failed"
-        entry = Entry(place)
-        entry.attempt(self.look)
-        if not entry.error and entry.status != "skipped": entry.attempt(self.ready)
-        return entry
-
-    def look(self, entry: Entry) -> None:
-        "Is the result there, and what made it?"
-        there = [exists(path) for path in (entry.place.target, entry.place.map) if path]
-        line = self.record.made(entry.place.target) if there[0] else None
-        if line and "map_of" in line:
-            raise FileExistsError(f"its place has the map of {line['map_of']}: use another output folder")
-        if self.overwrite or not there[0]: return
-        entry.status = "skipped"
-        if line is None: self.unknown += 1
-        elif told := otherwise(line, self.made_by(entry), entry.path): entry.notes.append(told)
-
-    def made_by(self, entry: Entry) -> dict[str, Any]:
-        "What makes the result of a file"
-        told = has_quality(entry.place.target) and self.quality != 95
-        return {**self.by, "quality": self.quality} if told else self.by
-
-    def keep_result(self, entry: Entry, picture: images.Picture) -> None:
-        "Write the result; just before it takes its place, a map of the one before is removed"
-        def save(part: Path) -> None:
-            write(part, picture, quality=self.quality)
-            entry.notes += clear_maps(self.record, entry.place)
-        self.write(entry.place.target, save, by=self.made_by(entry), input=entry.stamp)
-
-    def write(self, path: Path, save: Callable[[Path], object], **told: Any) -> None:
-        "Have a result written; an OSError says in plain words why it could not be"
-        try: self.record.write(path, save, **told)
-        except OSError as error:
-            full = error.errno == errno.ENOSPC or shutil.disk_usage(path.parent).free < 2**16
-            why = "No space left on device" if full else error.strerror or str(error)
-            raise OSError(f"{path} could not be written: {why}") from error
-
-    def ready(self, entry: Entry) -> None: raise NotImplementedError
-    def finish(self, group: list[Entry]) -> None: raise NotImplementedError
 
 # %% ../nbs/30_folders.ipynb #38debe25
 @dataclass
@@ -305,20 +175,6 @@ def settings_of(restorer: Restorer, how: Sampling, samples: int, seed: int, give
                 pool=restorer.pool, sigma=given["sigma"], invert_mask=given["invert_mask"] or None,
                 enlarged=given["enlarged"] or None)
     return {name: value for name, value in told.items() if value is not None}
-
-# %% ../nbs/30_folders.ipynb #2063da01
-def grouped(entries: Iterable[Entry], batch: int) -> Iterator[list[Entry]]:
-    "Lists of up to `batch` neighbours of one kin"
-    group = []
-    for entry in entries:
-        if group and entry.kin != group[0].kin:
-            yield group
-            group = []
-        group.append(entry)
-        if len(group) == batch or entry.kin == entry.path: # nothing to wait for: do not decode the next one
-            yield group
-            group = []
-    if group: yield group
 
 # %% ../nbs/30_folders.ipynb #51d798f1
 def degrade_files(

@@ -22,24 +22,21 @@ from PIL import Image
 from torch import Tensor, nn
 
 from . import checkpoint, tiling
-from .checks import listed, number, one_of, whole
-from .images import Picture, as_pictures
-from .jobs import GREY, Callback, Job, Sampling, check_signed, outside, say, shallow
-from .latent import LatentModel, check_whole
-from .masks import find_holes, mask_for, mask_holes, was_turned
-from .noise import adapt, as_grey, noise_level, too_noisy
-from .sampling import SOLVERS, Solver, find_solver, sample
+from .images import as_pictures
+from .jobs import Callback, Job, Preparing, Sampling, say
+from .latent import check_whole
+from .masks import mask_for, was_turned
+from .sampling import sample
 from .sde import IRSDE, DenoisingSDE
 from .shipped import weights_file
 from .shipped import weights_path as weights_path
-from .tasks import TASKS
 
 # %% ../nbs/29_restore.ipynb #40215509
 Kind = TypeVar("Kind", Tensor, np.ndarray, Image.Image) # What a picture may be, beside a path
 Device = str | torch.device | None
 
 # %% ../nbs/29_restore.ipynb #aa9b821c
-class Restorer:
+class Restorer(Preparing):
     """A model, its SDE and what its checkpoint says of it, ready for pictures
 
     `restorer(picture)` restores one, `restorer.samples(picture, k)` draws several restorations. The model
@@ -57,10 +54,10 @@ class Restorer:
         check_whole(model)
         self.sde, self.about, self.bf16 = sde, dict(about or {}), bf16
         self.weights = "" # Which file they are: "ships", or the beginning of its SHA-256; "" of none
-        self.task: str | None = self.about.get("task")
+        self.task = self.about.get("task")
         self.regresses = self.about.get("training", {}).get("loss") == "regression" # one call, at mu itself
         self.denoises = isinstance(sde, DenoisingSDE)
-        self.model: Callable[..., Any] = model
+        self.model = model
         self.to(device)
         net: Any = checkpoint.inner(self.latent.model if self.latent else self.model)
         sees: Any = self.latent.autoencoder if self.latent else net # the pictures themselves
@@ -107,128 +104,6 @@ class Restorer:
     def __repr__(self):
         sde = f"{type(self.sde).__name__}, lam={255 * self.sde.lam:.4g}/255"
         return f"Restorer({self.task or 'no task'}, {sde}, {self.device})"
-
-    @property
-    def latent(self) -> LatentModel | None:
-        "The model, if it works in the latent of an autoencoder"
-        return self.model if isinstance(self.model, LatentModel) else None
-
-    @property
-    def scale(self) -> int:
-        "Pixels of the picture for one of what the network sees"
-        return self.latent.autoencoder.scale if self.latent else 1
-
-    def setting(self, name: str) -> Any:
-        "What the checkpoint says, or else the task's record; None if neither does"
-        return self.about.get(name, getattr(TASKS.get(self.task or ""), name, None))
-
-    def check(self,
-        how: Sampling, mask: Any = None, sigma: float | None = None, samples: int = 1, seed: int = 0,
-        invert_mask: bool = False, enlarged: bool = False,
-    ) -> None:
-        "A ValueError unless this model can be asked so; a FileNotFoundError for a mask that is not there"
-        whole("samples", samples)
-        whole("seed", seed, 0, 2**64 - 1)
-        kind = "is a plain regression" if self.regresses else f"is for {self.task}"
-        if how.steps is not None: whole("steps", how.steps, 1, self.sde.schedule.n_steps)
-        least = self.scale * getattr(self.model, "multiple", 1)
-        if how.tile: tiling.check_tiles(how.tile, how.overlap, least)
-        if self.latent and (how.ensemble or 1) > 1:
-            raise ValueError(f"ensemble = {how.ensemble}: the latent of a mirrored picture is not that of "
-                             "the picture, mirrored; restore the mirrored pictures themselves")
-        if self.regresses and (how.solver or (how.steps or 1) > 1):
-            raise ValueError("this model is a plain regression: it is called once, "
-                             "and takes neither solver nor steps")
-        if samples > 1: self.check_random(how, samples)
-        if mask is not None and self.task != "inpainting":
-            raise ValueError(f"mask= is for inpainting, this model is for {self.task}")
-        if isinstance(mask, (str, os.PathLike)) and not Path(mask).exists():
-            raise FileNotFoundError(f"there is no mask {mask}")
-        own = ("invert_mask", invert_mask, "inpainting"), ("enlarged", enlarged, "super-resolution")
-        for name, said, task in own:
-            if one_of(name, said, (False, True)) and self.task != task:
-                raise ValueError(f"{name}=True is for {task}, this model is for {self.task}")
-        if invert_mask and mask is None:
-            raise ValueError("invert_mask=True turns a mask round, and there is none: pass mask= too")
-        if sigma is None: return
-        if self.regresses or not self.denoises:
-            raise ValueError(f"sigma= is for the denoising SDE, this model {kind}")
-        if number("sigma", sigma, 0) > 1:
-            raise ValueError(f"sigma = {sigma:g} is too much, as black is 0 and white is 1: "
-                             f"noise of {sigma:g} in 255 is sigma={sigma:g}/255")
-
-    def check_random(self, how: Sampling, samples: int) -> None:
-        "A ValueError if several samples would all be the same"
-        solver, _ = self.solver_and_steps(how, self.sde.schedule.n_steps)
-        if self.regresses or self.denoises and not solver.random:
-            random = listed(name for name, known in SOLVERS.items() if known.random)
-            what = "plain regression" if self.regresses else "solver"
-            way = "take one" if self.regresses else f"take one, or another solver ({random})"
-            raise ValueError(f"{samples} samples would all be the same, as nothing in this {what} is random: "
-                             f"{way}")
-
-    def prepare(self,
-        picture: Picture, mask: Any = None, sigma: float | None = None, invert_mask: bool = False,
-        enlarged: bool = False, turned: bool = False,
-    ) -> Job:
-        "Make a picture ready: enlarged, its holes filled, its noise measured, as the task wants it"
-        if self.denoises and not self.regresses: return self.with_noise(picture, sigma)
-        check_signed(picture, noisy=self.task == "denoising")
-        notes = shallow(picture) + ([] if self.task == "denoising" else outside(picture))
-        keep, t_start = None, self.sde.schedule.n_steps
-        if self.task == "inpainting":
-            holes = find_holes(picture) if mask is None else mask_holes(picture, mask, invert_mask, turned)
-            picture, keep, notes = holes[0], holes[1], notes + holes[2]
-        mu = picture.colour
-        if self.task == "super-resolution" and not enlarged: mu = self.enlarged(mu)
-        if keep is not None: mu = self.filled(mu, keep)
-        if self.task == "denoising" and self.channels == 3 and as_grey(mu) is not None: notes.append(GREY)
-        return Job(picture, self.to_channels(mu), t_start, keep, notes=notes)
-
-    def with_noise(self, picture: Picture, sigma: float | None) -> Job:
-        "A picture whose noise is a state of the SDE: as it is, or adapted if the network would not know it"
-        check_signed(picture, noisy=True)
-        sde, colour = cast(DenoisingSDE, self.sde), picture.colour
-        grey = as_grey(colour) if self.channels else None # a test double may take any picture as it is
-        mu = colour if grey is None else grey
-        sigma = noise_level(mu) if sigma is None else sigma
-        way, level = adapt(sigma, sde.lam, grey is not None and self.channels == 3)
-        t_start = 0 if level < sde.std(1) / 2 else sde.matched_time(level)
-        notes = shallow(picture) + too_noisy(sigma, sde.lam, way)
-        if t_start == 0: notes.append("there is hardly any noise: the picture stays as it is")
-        return Job(picture, self.to_channels(mu), t_start, None, sigma, notes, way)
-
-    def enlarged(self, mu: Tensor) -> Tensor:
-        "(c, h, w) as large as the weights make it"
-        own = {name: self.about[name] for name in ("factor", "upscale") if name in self.about}
-        degradation = replace(cast(Any, TASKS["super-resolution"].degradation), **own)
-        return degradation.enlarge(mu[None], [round(n * degradation.factor) for n in mu.shape[1:]])[0]
-
-    def filled(self, mu: Tensor, keep: np.ndarray) -> Tensor:
-        "(c, h, w) with its holes filled as in training"
-        holes = replace(cast(Any, TASKS["inpainting"].degradation), fill=self.about.get("fill", 1.0))
-        return holes.fill_in(mu[None], torch.from_numpy(keep)[None, None])[0]
-
-    def to_channels(self, mu: Tensor) -> Tensor:
-        "(c, h, w) as a batch for the network, (n, channels, h, w): n > 1 if it takes one channel at a time"
-        if self.channels in (None, len(mu)): return mu[None]
-        if len(mu) == 1: return mu.expand(self.channels, -1, -1)[None]
-        if self.channels == 1: return mu[:, None]
-        raise ValueError(f"the network takes {self.channels} channels, the picture has {len(mu)}")
-
-    def solver_and_steps(self, how: Sampling, t_start: int) -> tuple[Solver, int]:
-        "What goes back from t_start, and in how many steps: as asked, or as the weights or the task have it"
-        if self.regresses: return SOLVERS["exp-ode-1"], 1
-        steps = how.steps or self.setting("steps") or t_start
-        return find_solver(how.solver or self.setting("solver") or "posterior"), min(steps, t_start)
-
-    def ensemble_size(self, how: Sampling | None = None) -> int:
-        "Copies that each call asks about; the weights' own go with their own solver and steps only"
-        how = how or Sampling()
-        if how.ensemble is not None: return how.ensemble
-        own = not (how.solver or how.steps or self.regresses or self.latent)
-        told = "ensemble" in self.about or "steps" not in self.about # older files tell steps and no ensemble
-        return (self.setting("ensemble") or 1) if own and told else 1
 
     def model_for(self, size: Sequence[int], how: Sampling) -> Callable[..., Tensor]:
         "The model as it is asked about a picture of h x w pixels: its copies too, by tiles"

@@ -515,7 +515,7 @@ def test_an_old_map_stays_until_the_new_result_is_whole(restorer, tmp_path, monk
     def full(*args, **how):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("irsde.folders.write", full)
+    monkeypatch.setattr("irsde.work.write", full)
     table, _ = restored(a, out, restorer, overwrite=True)
     assert table["status"].item() == "failed" and names(out) == ["a-std.png", "a.png"]
 

@@ -13,9 +13,9 @@ from irsde import DenoisingSDE, Restorer, ThetaSchedule
 from irsde.folders import degrade_files, restore_files
 from irsde.images import read
 from irsde.nafnet import ConditionalNAFNet
-from irsde.noise import adapt, as_grey, independent
+from irsde.noise import adapt, as_grey, independent, noise_level
 from irsde.predict import CleanPrediction, inner
-from irsde.restore import Sampling, noise_level
+from irsde.restore import Sampling
 from irsde.tiling import Ensemble, Tiled, tile_weights
 
 from .conftest import fill, picture
