@@ -6,10 +6,13 @@
 __all__ = ['PRESETS', 'LatentUNet', 'latent_replacing_loss', 'LatentModel']
 
 # %% ../nbs/13_latent.ipynb #c4f143e4
+import ctypes
 import itertools
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +36,9 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         "(b, n_in, h, w) -> (b, n_out, h, w)"
-        return F.silu(self.conv2(F.silu(self.conv1(x)))) + self.skip(x)
+        frugal = not torch.is_grad_enabled() # then nobody asks for what is written over
+        made = F.silu(self.conv2(F.silu(self.conv1(x), frugal)), frugal)
+        return made.add_(self.skip(x)) if frugal else made + self.skip(x)
 
 # %% ../nbs/13_latent.ipynb #dc6f20ba
 class PlainLevel(nn.Module):
@@ -88,13 +93,17 @@ class Sized(nn.Module):
         if skips and skips[0].shape[2:] != tuple(n * self.scale for n in z.shape[2:]):
             raise ValueError(f"the skips are of a picture of another size: {tuple(skips[0].shape[2:])}")
 
-    def reach(self) -> int:
-        "How far a pixel of the result may see around it, encoder and decoder together, in pixels"
+    def reaches(self) -> tuple[int, int]:
+        "How far the latent sees in the picture, and a pixel of the result in the latent, in pixels"
         sides = [2**i for i in range(self.levels)]
-        blocks = 2 * 4 * sum(sides)                # 4 convolutions of 3x3 a level, both ways
+        blocks = 4 * sum(sides)                    # 4 convolutions of 3x3 a level, each way
         down = 1 + 2 * sum(sides[:-1]) + sides[-1] # stem, shrinking, the last convolution
         up = 2 + sum(sides[:-1]) + sum(sides[1:])  # last_conv, grow and what it enlarged
-        return blocks + down + up + self.scale
+        return blocks + down + self.scale, blocks + up + self.scale
+
+    def reach(self) -> int:
+        "How far a pixel of the result may see around it, encoder and decoder together, in pixels"
+        return sum(self.reaches()) - self.scale
 
 # %% ../nbs/13_latent.ipynb #247de9b8
 class LatentUNet(Sized):
@@ -112,37 +121,44 @@ class LatentUNet(Sized):
         embed: int = 4,                        # Channels of the latent
         attention: bool = True,                # At the coarsest level, over the whole picture
         skips: bool = True,                    # False: nothing is handed past the latent
+        variational: bool = False,             # The encoder says how sure it is of each number, as in a VAE
     ):
         super().__init__()
-        self.arguments = as_given(channels, width, mult, embed, attention, skips)
+        flags = dict(attention=attention, skips=skips, variational=variational)
+        self.arguments = as_given(channels, width, mult, embed, **flags)
         self.channels, self.embed, self.skips, self.levels = channels, embed, skips, len(mult)
         widths = [width, *(width * m for m in self.arguments["mult"])]
-        last = self.levels - 1
         pairs = list(enumerate(zip(widths, widths[1:])))
-        def attends(i): return attention and i == last
+        def attends(i): return attention and i == self.levels - 1
         self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.downs = nn.ModuleList(PlainLevel(n, n, attends(i)) for i, (n, _) in pairs)
         self.shrink = nn.ModuleList(nn.Conv2d(n, m, 4, 2, 1) for _, (n, m) in pairs[:-1])
         self.shrink.append(nn.Conv2d(widths[-2], widths[-1], 3, padding=1, bias=False))
         self.to_latent = nn.Conv2d(widths[-1], embed, 1, bias=False)
         self.from_latent = nn.Conv2d(embed, widths[-1], 1, bias=False)
-        ups = [PlainLevel(m + n * skips, m, attends(i)) for i, (n, m) in pairs[::-1]]
-        self.ups = nn.ModuleList(ups)
+        self.ups = nn.ModuleList(PlainLevel(m + n * skips, m, attends(i)) for i, (n, m) in pairs[::-1])
         self.grow = nn.ModuleList(nn.Conv2d(m, n, 3, padding=1) for _, (n, m) in pairs[:0:-1])
         self.grow.append(nn.Conv2d(widths[1], width, 3, padding=1, bias=False))
         self.last_conv = nn.Conv2d(width, channels, 3, padding=1)
+        self.to_spread = nn.Conv2d(widths[-1], embed, 1) if variational else None # log of a variance
+
+    def seen(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        "The coarsest features of a picture, and its skips"
+        check_picture(x, self.channels, self.multiple)
+        x = self.stem(reflect_to(x, self.multiple))
+        skips = [x] if self.skips else []
+        for level, shrink in zip(self.downs, self.shrink):
+            first, x = level(x)
+            if self.skips: skips += [first, x]
+            x = shrink(x)
+        return x, skips
 
     def encode(self,
         x: Tensor,                    # (b, channels, h, w)
     ) -> tuple[Tensor, list[Tensor]]: # (b, embed, h', w'); what goes past it, from fine to coarse
         "The latent of a picture, and its skips; a ValueError for a picture that is too small"
-        check_picture(x, self.channels, self.multiple)
-        x = self.stem(reflect_to(x, self.multiple))
-        skips = [x]
-        for level, shrink in zip(self.downs, self.shrink):
-            skips += level(x)
-            x = shrink(skips[-1])
-        return self.to_latent(x), skips if self.skips else []
+        x, skips = self.seen(x)
+        return self.to_latent(x), skips
 
     def decode(self,
         z: Tensor,                  # (b, embed, h', w')
@@ -151,39 +167,51 @@ class LatentUNet(Sized):
     ) -> Tensor:                    # (b, channels, h, w)
         "The picture of a latent, with the features of `skips`; a ValueError unless they fit"
         self.check_latent(z, skips, size)
-        x, rest = self.from_latent(z), list(skips)
+        return self.grown(z, list(skips))[:, :, :size[0], :size[1]]
+
+    def grown(self, z: Tensor, rest: list[Tensor]) -> Tensor:
+        "As `decode`, in whole steps; `rest`, the skips, is EMPTIED on the way, which frees their memory"
+        x = self.from_latent(z)
         for i, (level, grow) in enumerate(zip(self.ups, self.grow), 1):
             x = level(x, *(rest.pop() for _ in range(2 * self.skips)))[1]
             x = grow(F.interpolate(x, scale_factor=2.0) if i < self.levels else x)
-        x = self.last_conv(x + rest.pop() if rest else x)
-        return x[:, :, :size[0], :size[1]]
+        return self.last_conv(x + rest.pop() if rest else x)
 
     def forward(self,
         x: Tensor,                     # (b, channels, h, w)
         other: Tensor | None = None,   # The same shape: a picture whose latent replaces that of x
-        noise: Tensor | None = None,   # On the other's latent, in spreads of z_other - z
-    ) -> Any: # As x; with `other` three: that, z_other decoded with the skips of x, and z
+        noise: Tensor | None = None,   # On the other's latent, in spreads of z_other - z; see `blurred`
+    ) -> Any: # As x; with `other` four: that, z_other decoded with the skips of x, z, and `blurred`'s nats
         "A picture by way of its latent; with another one, both pictures of latent replacing"
-        z, skips = self.encode(x)
-        size = x.shape[2], x.shape[3]
-        own = self.decode(z, skips, size)
-        if other is None: return own
-        z_other = self.encode(other)[0]
+        (seen, skips), size = self.seen(x), (x.shape[2], x.shape[3])
+        z = own = self.to_latent(seen)
+        if other is None: return self.decode(z, skips, size)
+        seen_too, nats = self.seen(other)[0], None
+        z_other = self.to_latent(seen_too)
         if noise is not None:
             some = noise.flatten(1)[:, :z[0].numel()].reshape(z.shape)
-            z_other = z_other + some * (z_other - z).detach().std()
-        return own, self.decode(z_other, skips, size), z
+            if self.to_spread is None: z_other = z_other + some * (z_other - z).detach().std()
+            else:
+                (own, nats), (z_other, more) = self.blurred(seen, z, some), self.blurred(seen_too, z_other, some)
+                nats = nats + more
+        return self.decode(own, skips, size), self.decode(z_other, skips, size), z, nats
+
+    def blurred(self, seen: Tensor, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        "A draw of a VAE's latent around z, and how far from a standard normal: nats a picture"
+        width = cast(nn.Conv2d, self.to_spread)(seen).clamp(-30, 20)
+        return z + noise * (width / 2).exp(), (z**2 + width.exp() - 1 - width).sum() / 2 / len(z)
 
 # %% ../nbs/13_latent.ipynb #fd3f59f7
 def as_given(
-    channels: int, width: int, mult: tuple[int, ...], embed: int, attention: bool, skips: bool,
+    channels: int, width: int, mult: tuple[int, ...], embed: int, **flags: bool,
 ) -> dict[str, Any]:
     "The arguments of an autoencoder; a ValueError for sizes that make none"
-    sizes = dict(channels=whole("channels", channels), width=whole("width", width),
-                 mult=tuple(whole("mult", m) for m in mult), embed=whole("embed", embed),
-                 attention=bool(attention), skips=bool(skips))
+    sizes: dict[str, Any] = dict(channels=whole("channels", channels), width=whole("width", width),
+                                 mult=tuple(whole("mult", m) for m in mult), embed=whole("embed", embed))
     if not mult: raise ValueError("mult is a number of widths for each level: it is empty")
-    return sizes
+    return sizes | {name: bool(flag) for name, flag in flags.items() if flag or name != "variational"}
+
+
 
 def check_picture(x: Tensor, channels: int, least: int) -> None:
     "A ValueError unless x is (b, channels, h, w) and at least one step of the autoencoder on each side"
@@ -206,16 +234,18 @@ def latent_replacing_loss(
     swap: bool = True,      # Change roles at all?
     jitter: float = 0.0,    # Noise on the replaced latent, in standard deviations of z_0 - z_mu
     moments: float = 1e-3,  # Weight of the latent's mean and spread
+    kl: float = 0.0,        # Above 0: of a VAE's divergence, in place of moments and jitter
 ) -> Tensor:                # ()
     """Refusion's loss for its autoencoder: identity, replacement, and the latent's moments
 
-    A scalar tensor, in image units (to the power p) but for the moments. As in the official code of
-    Luo et al. (2023b), where `jitter` is 0."""
+    A scalar tensor, in image units (to the power p). As in the code of Luo et al. (2023b) if `jitter` is 0."""
     if swap and t.flatten()[0] % 2: x0, mu = mu, x0
-    shaken = jitter * noise if jitter and noise is not None else None
-    same, replaced, z_mu = model(mu, x0, shaken)
+    shaken = (1 if kl else jitter) * noise if (kl or jitter) and noise is not None else None
+    same, replaced, z_mu, nats = model(mu, x0, shaken)
+    errors = (same - mu).abs().pow(p).mean() + (replaced - x0).abs().pow(p).mean()
+    if kl: return errors + kl * nats / mu[0].numel()
     drift = (z_mu.mean() - mu.mean()).abs() + (z_mu.std() - 0.5 * mu.std()).abs()
-    return (same - mu).abs().pow(p).mean() + (replaced - x0).abs().pow(p).mean() + moments * drift
+    return errors + moments * drift
 
 # %% ../nbs/13_latent.ipynb #ace1ed98
 @torch.no_grad()
@@ -237,6 +267,7 @@ def rescale(
     number("factor", factor, 0, above=True)
     autoencoder.to_latent.weight *= factor
     autoencoder.from_latent.weight /= factor
+    if autoencoder.to_spread: autoencoder.to_spread.bias += 2 * math.log(factor)
     return autoencoder
 
 # %% ../nbs/13_latent.ipynb #583712d8
@@ -269,9 +300,10 @@ class LatentModel(nn.Module):
         x: Tensor,       # (b, embed, h', w') state at t
         mu: Tensor,      # (b, embed, h', w') latent of the degraded picture
         t: int | Tensor, # Grid time 1..T, int or (b,)
+        **told: Tensor,  # What else the network is told: `lens`, say
     ) -> Tensor:         # (b, embed, h', w')
         "The noise in a state of the latent, in standard deviations"
-        return self.model(x, mu, t)
+        return self.model(x, mu, t, **told)
 
     def encode(self,
         picture: Tensor,          # (b, channels, h, w)
@@ -281,10 +313,9 @@ class LatentModel(nn.Module):
         net = self.autoencoder
         if tile is None: return net.encode(picture)[0]
         z = picture.new_empty(len(picture), net.embed, *net.latent_size(picture.shape[2:]))
-        for piece in self.pieces(picture, tile):
-            part = net.encode(piece.of(picture))[0]
+        for piece in self.pieces(picture, tile, net.reaches()[0]):
             own = (scaled(axis, net.multiple, net.scale) for axis in piece.own)
-            z[(..., *own)] = piece.within(part, net.multiple, net.scale)
+            z[(..., *own)] = piece.within(net.encode(piece.of(picture))[0], net.multiple, net.scale)
         return z
 
     def decode(self,
@@ -293,18 +324,29 @@ class LatentModel(nn.Module):
         tile: int | None = None,  # Side of the pieces in pixels; None: all at once
     ) -> Tensor:                  # (b, channels, h, w)
         "The picture of a latent; each piece computes its skips anew, none are kept"
-        net, out = self.autoencoder, torch.empty_like(picture)
-        for piece in self.pieces(picture, tile or max(picture.shape[2:])):
-            around = (scaled(axis, net.multiple, net.scale) for axis in piece.around)
-            seen = piece.of(picture)
-            size = seen.shape[2], seen.shape[3]
-            part = net.decode(z[(..., *around)], net.encode(seen)[1], size)
-            out[(..., *piece.own)] = piece.within(part)
+        net, out, size = self.autoencoder, torch.empty_like(picture), (picture.shape[2], picture.shape[3])
+        if tile is None: return net.decode(z, net.encode(picture)[1] if net.skips else [], size)
+        for wide, near in zip(*(self.pieces(picture, tile, reach) for reach in (net.reach(), net.reaches()[1]))):
+            around = (scaled(axis, net.multiple, net.scale) for axis in near.around)
+            out[(..., *near.own)] = near.within(net.grown(z[(..., *around)], self.skips_of(picture, wide, near)))
+        give_back()
         return out
 
-    def pieces(self, picture: Tensor, tile: int) -> "list[Piece]":
-        "The pieces of a picture, each with all that the autoencoder sees around it"
-        return pieces(picture.shape[2:], tile, self.autoencoder.reach(), self.autoencoder.multiple)
+    def skips_of(self, picture: Tensor, wide: "Piece", near: "Piece") -> list[Tensor]:
+        "What goes past the latent for a piece as the decoder sees it, of as much as the encoder sees of it"
+        net = self.autoencoder
+        if not net.skips: return []
+        seen = net.seen(wide.of(picture))[1]
+        moved = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(near.around, wide.around)]
+        def cut(x, scale): return x[(..., *(scaled(axis, net.multiple, scale) for axis in moved))].clone()
+        return [cut(seen.pop(0), 2 ** max(0, (k - 1) // 2)) for k in range(len(seen))]
+
+    def pieces(self, picture: Tensor, tile: int, reach: int) -> "list[Piece]":
+        "The pieces of a picture, each with what is seen around it: all that there is to see, or `reach` pixels"
+        net = self.autoencoder
+        if net.arguments["attention"]: reach = net.reach()  # beyond which it sees the whole picture anyway
+        else: tile = min(tile, 3 * net.reach())             # smaller ones take less memory, and are as good
+        return pieces(picture.shape[2:], tile, reach, net.multiple)
 
 # %% ../nbs/13_latent.ipynb #7ca3f60f
 def check_whole(model: Any) -> None:
@@ -329,6 +371,12 @@ class Piece:
         both = zip(self.own, self.around)
         moved = (slice(own.start - out.start, own.stop - out.start) for own, out in both)
         return part[(..., *(scaled(axis, step, scale) for axis in moved))]
+
+def give_back() -> None:
+    "Hand what pieces have left of the heap back to the system, where the C library is asked to (glibc)"
+    with suppress(AttributeError, OSError, TypeError): ctypes.CDLL(None).malloc_trim(0)
+
+
 
 def scaled(axis: slice, step: int, scale: int) -> slice:
     "Pixels of the latent for pixels of the picture, whose end is extended to a whole step"

@@ -22,7 +22,8 @@ from .training import Settings
 from .validation import mean_of, middle, one_below_the_other
 
 # %% ../nbs/72_stages.ipynb #78ea8233
-OF_FIRST = {"iterations": 1, "batch": 1, "crop": 1, "lr": 0, "jitter": 0, "swap": None} # Name -> least
+OF_FIRST = {"iterations": 1, "batch": 1, "crop": 1, "lr": 0, "jitter": 0, "kl": 0} # Name -> least
+TRUE_OR_NOT = ("swap", "skips", "attention")
 
 def first_values(
     values: Mapping[str, Any], # Of the second run, flat
@@ -34,17 +35,29 @@ def first_values(
     how = {name: values[name] for name in ("iterations", "batch", "crop", "lr")}
     how |= {"jitter": 0.05, "swap": True}
     for name, value in asked.items():
-        short = one_of("ae.", name.removeprefix("ae."), [*OF_FIRST, *LatentUNet().arguments])
-        if short not in OF_FIRST: arguments[short] = tuple(value) if isinstance(value, list) else value
-        elif short == "swap": how[short] = one_of(name, value, (False, True))
-        else: how[short] = (number if short in ("lr", "jitter") else whole)(name, value, OF_FIRST[short])
+        short = one_of("ae.", name.removeprefix("ae."), [*OF_FIRST, "swap", *LatentUNet().arguments])
+        if short in TRUE_OR_NOT: one_of(name, value, (False, True))
+        if short == "swap": how[short] = value
+        elif short not in OF_FIRST: arguments[short] = tuple(value) if isinstance(value, list) else value
+        else: how[short] = (whole if OF_FIRST[short] else number)(name, value, OF_FIRST[short])
+    if how.get("kl"): arguments, how = as_vae(arguments, how, asked)
     return LatentUNet(**arguments).arguments, how
 
+def as_vae(
+    arguments: dict[str, Any], how: dict[str, Any], asked: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    "Both of a first run whose latent is that of a VAE; a ValueError for what would be there twice"
+    if asked.get("ae.skips"):
+        raise ValueError("ae.kl is for a latent that holds the whole picture: ae.skips=true lets it pass beside")
+    if asked.get("ae.jitter"):
+        raise ValueError("ae.jitter and ae.kl are both noise on the latent: ask for one of them")
+    return {**arguments, "skips": False, "variational": True}, {**how, "jitter": 0.0}
+
 # %% ../nbs/72_stages.ipynb #5bec2ead
-def replacing_loss(jitter: float, swap: bool) -> Callable[..., Tensor]:
+def replacing_loss(jitter: float, swap: bool, kl: float = 0.0) -> Callable[..., Tensor]:
     "The loss of the first run, in the form that a training wants"
     def loss(sde: Any, model: Any, x0: Tensor, mu: Tensor, t: Tensor, noise: Tensor, p: int = 1) -> Tensor:
-        return latent_replacing_loss(sde, model, x0, mu, t, noise, p, jitter=jitter, swap=swap)
+        return latent_replacing_loss(sde, model, x0, mu, t, noise, p, jitter=jitter, swap=swap, kl=kl)
     return loss
 
 # %% ../nbs/72_stages.ipynb #e31778bc
@@ -89,7 +102,7 @@ def first_run(
     resume = resume and (folder / "config.json").is_file()
     if not (resume and steps_done(folder) >= settings.iterations):
         train(folder, checkpoint.make_autoencoder(values["autoencoder"], seed), sde,
-              replacing_loss(how["jitter"], how["swap"]), batches, settings, validation, resume=resume,
+              replacing_loss(how["jitter"], how["swap"], how.get("kl", 0.0)), batches, settings, validation, resume=resume,
               about={**about, "part": "autoencoder", "first": dict(how)}, may_change=("recipe",), **more)
     net: Any = checkpoint.load(folder / "model.safetensors")[0]
     return net.requires_grad_(False)
