@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from .cameras import Lenses, told_lens
 from .checks import listed, number, whole
 
 # names that belong to this module as well
@@ -33,6 +34,7 @@ from irsde.images import (  # noqa: F401
 )
 from .names import name_key, pair_names, role, side_of
 from .pictures import Pictures, damaged  # noqa: F401
+from .scenes import make_pair
 
 # %% ../nbs/21_data.ipynb #b40a2756
 def seeded(
@@ -86,8 +88,9 @@ class CleanImages:
     """Clean pictures, degraded on the fly: `dataset[epoch, i]` is x0 and mu, each (c, h, w) float32 in [0, 1]
 
     An item is a function of seed, epoch and index alone; `dataset[i]` is that of epoch 0. A file that shows
-    greys only is degraded as one channel. Raises ValueError for options and tensors that are none, OSError
-    for files that cannot be read, unless they are to be left out."""
+    greys only is degraded as one channel. A degradation that makes both sides of a pair, as `Lens`, makes x0
+    too; what it says of lenses is an item's third part, (3,) of `told_lens`. Raises ValueError for options
+    and tensors that are none, OSError for files that cannot be read, unless they are to be left out."""
     def __init__(self,
         source: Any,              # A folder, a pattern, paths; or tensors (c, h, w): a list, a dict, a batch
         degrade: Callable[[Tensor, torch.Generator], Tensor], # (clean, generator) -> mu, both (b, c, h, w)
@@ -109,18 +112,19 @@ class CleanImages:
 
     def __len__(self): return len(self.x0)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, ...]:
         epoch, i = split_key(key, len(self))
         generator = seeded(self.seed, epoch, i, 1)
         pixels = self.x0[i]
         x0 = to_tensor(window(pixels.shape[:2], self.crop, self.augment, generator)(pixels))
         seen = x0[:1] if self.x0.is_grey(i, pixels) else x0
-        mu = self.degrade(seen[None], generator)[0]
-        if mu.shape != seen.shape:
-            made, wanted = tuple(mu.shape), tuple(seen.shape)
+        clean, mu, lenses = make_pair(self.degrade, seen[None], generator)
+        if mu.shape != clean.shape:
+            made, wanted = tuple(mu[0].shape), tuple(clean[0].shape)
             raise ValueError(f"{self.names[i]}: the degradation made {made} of {wanted}")
         if not mu.isfinite().all(): raise ValueError(f"{self.names[i]}: the degradation made NaN or Inf")
-        return x0, mu if mu.shape == x0.shape else mu.repeat(len(x0), 1, 1)
+        both = (part[0].expand(max(len(x0), len(part[0])), -1, -1).contiguous() for part in (clean, mu))
+        return *both, *([] if lenses is None else told_lens(lenses))
 
 # %% ../nbs/21_data.ipynb #5c08746e
 def check_fit(fit: Any, factor: float | None) -> None:
@@ -174,6 +178,7 @@ class PairedImages:
         pattern: str | None = None, # Likewise: how a degraded picture is called, as "{}x4"
         factor: float | None = None, # How much smaller the degraded ones are; the clean are cut to fit
         skip_damaged: bool = False, # Decode all files first, and leave out pairs that cannot be read
+        lenses: Any = None,       # A file for `read_lenses`, or the like by name: items have a third part
     ):
         check_options(crop, augment)
         check_fit(fit, factor)
@@ -182,6 +187,8 @@ class PairedImages:
         partners = pair_names(self.mu.names, self.x0.names, key, pattern)
         self.keep_whole(partners, cache)
         self.names = self.mu.names # of each degraded picture, without ending
+        known = None if lenses is None else Lenses(lenses)
+        self.lenses = None if known is None else [told_lens(known.of(name))[0] for name in self.names]
         self.crop, self.augment = crop, augment
         self.seed, self.fit, self.factor = seed, fit, factor
         self.check_sizes()
@@ -242,11 +249,12 @@ class PairedImages:
             raise ValueError(f"{self.names[i]}: the degraded picture is {mu.shape}, the clean one {x0.shape}")
         return x0, mu
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, ...]:
         epoch, i = split_key(key, len(self))
         x0, mu = self.fitted(i)
         cut = window(x0.shape[:2], self.crop, self.augment, seeded(self.seed, epoch, i, 1))
-        return to_tensor(cut(x0)), to_tensor(cut(mu))
+        pair = to_tensor(cut(x0)), to_tensor(cut(mu))
+        return pair if self.lenses is None else (*pair, self.lenses[i])
 
 # %% ../nbs/21_data.ipynb #10708521
 @lru_cache(maxsize=4)
@@ -266,9 +274,9 @@ def batch_keys(
     return [(p // n, shuffled(n, seed, p // n)[p % n]) for p in places]
 
 # %% ../nbs/21_data.ipynb #ae7252ab
-def stack(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, ...]:
-    "(x0, mu) pairs as a batch of each"
-    shapes = {tuple(image.shape) for pair in items for image in pair}
+def stack(items: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    "Items x0, mu and perhaps lenses as a batch of each"
+    shapes = {tuple(image.shape) for item in items for image in item[:2]}
     if len(shapes) > 1:
         raise ValueError(f"pictures of sizes {listed(sorted(shapes), 3)} do not make a batch: "
                          "give the data set a crop")
@@ -292,7 +300,7 @@ def batches(
     workers: int = 0,   # Processes that prepare batches ahead; 0: none, in this one
     part: tuple[int, int] = (0, 1), # This process's share of each batch: (rank, number of ranks)
     pin: bool = False,  # Page-locked memory, from which a GPU copies while it computes (with workers)
-) -> Iterator[tuple[Tensor, ...]]: # x0, mu
+) -> Iterator[tuple[Tensor, ...]]: # x0, mu, and of two lenses what `told_lens` says of them, (b, 3)
     """An endless stream of batches x0, mu, each (b, c, h, w) float32; batch k depends on the seeds and k only
 
     Every picture comes once in an epoch. A run resumed at step k asks for `start=k` and reads nothing before

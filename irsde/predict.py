@@ -30,9 +30,9 @@ class Prediction(nn.Module):
         "Side of the network's coarsest pixel, in pixels of the picture; 1 if it does not say"
         return getattr(self.net, "multiple", 1)
 
-    def raw(self, x: Tensor, mu: Tensor, t: int | Tensor) -> Tensor:
+    def raw(self, x: Tensor, mu: Tensor, t: int | Tensor, **told: Tensor) -> Tensor:
         "The network's own output, shaped like x, in float32 at least"
-        output = self.net(x, mu, t)
+        output = self.net(x, mu, t, **told)
         check_state(x, mu=mu, output=output)
         return output.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -48,9 +48,10 @@ class NoisePrediction(Prediction):
         x: Tensor,       # (b, ...) state at t
         mu: Tensor,      # (b, ...) degraded image
         t: int | Tensor, # Grid time 1..T, int or (b,)
+        **told: Tensor,  # What else the network is told of each picture: `lens`, say
     ) -> Tensor:         # (b, ...) noise, in standard deviations
         "The noise in x; a ValueError for shapes that differ"
-        return self.raw(x, mu, t)
+        return self.raw(x, mu, t, **told)
 
 # %% ../nbs/07_predict.ipynb #cfa60cf6
 class CleanPrediction(NoisePrediction):
@@ -60,9 +61,9 @@ class CleanPrediction(NoisePrediction):
     units; the call returns the noise that this x_0 implies, as `sde.noise_from_x0`, in float32 at
     least.
     """
-    def forward(self, x: Tensor, mu: Tensor, t: int | Tensor) -> Tensor:
+    def forward(self, x: Tensor, mu: Tensor, t: int | Tensor, **told: Tensor) -> Tensor:
         "The noise in x, of its shape; a ValueError for other shapes or a time off the grid 1..T"
-        x0 = self.sde.base(x, mu) + self.raw(x, mu, t)
+        x0 = self.sde.base(x, mu) + self.raw(x, mu, t, **told)
         return self.sde.noise_from_x0(x.to(x0.dtype), mu.to(x0.dtype), x0, t)
 
 # %% ../nbs/07_predict.ipynb #9b1f7a1e
@@ -78,9 +79,9 @@ class VelocityPrediction(NoisePrediction):
                              "from clean to noise: predict the noise or the clean image")
         super().__init__(sde, net)
 
-    def forward(self, x: Tensor, mu: Tensor, t: int | Tensor) -> Tensor:
+    def forward(self, x: Tensor, mu: Tensor, t: int | Tensor, **told: Tensor) -> Tensor:
         "The noise in x, of its shape; a ValueError for other shapes or a time off the grid 1..T"
-        v = self.raw(x, mu, t)
+        v = self.raw(x, mu, t, **told)
         x, mu = x.to(v.dtype), self.sde.centre(mu).to(v.dtype)
         alpha, std = expand(self.sde.alpha(t), v), expand(self.sde.std(t), v)
         return (std / self.sde.lam * (x - mu) + alpha * v) / self.sde.lam
@@ -156,8 +157,27 @@ def inner(
 
 # %% ../nbs/07_predict.ipynb #355b80d5
 def bare(model: Any) -> Any:
-    "The model without the wrapper of `torch.compile`"
+    "The model without the wrapper of `torch.compile`, and without what it is `Told`"
+    model = model.model if isinstance(model, Told) else model
     return getattr(model, "_orig_mod", model)
+
+# %% ../nbs/07_predict.ipynb #eba1144a
+class Told:
+    "A model with what it is told of each picture: `model(x, mu, t) -> noise`"
+    def __init__(self,
+        model: Callable[..., Tensor], # `model(x, mu, t, **told) -> noise`
+        **told: Tensor,               # (b, ...) each, a row for each picture
+    ):
+        self.model, self.told = model, told
+
+    def __call__(self, x: Tensor, mu: Tensor, t: int | Tensor) -> Tensor:
+        "The noise in x, which may be several tiles of each picture, one tile of all after another"
+        def rows(value): return value.to(x.device).repeat(len(x) // len(value), *[1] * (value.ndim - 1))
+        return self.model(x, mu, t, **{name: rows(value) for name, value in self.told.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("model", "told"): raise AttributeError(name) # a copy in the making has neither
+        return getattr(self.model, name)
 
 # %% ../nbs/08_likelihood.ipynb #d76e526e
 from irsde import losses

@@ -23,8 +23,9 @@ from accelerate.tracking import GeneralTracker, get_available_trackers
 from accelerate.utils import LoggerType
 from torch import Tensor, nn
 
+from .cameras import asks_lens, check_lens
 from .checks import number, one_of, whole
-from .predict import inner
+from .predict import Told, inner
 
 if TYPE_CHECKING:
     from .sde import IRSDE
@@ -248,26 +249,28 @@ def optimise(
     training: Training,           # Changed in place
     sde: "IRSDE",                 # Or DenoisingSDE
     loss: Callable[..., Tensor],  # loss(sde, model, x0, mu, t, noise, p)
-    batches: Iterator[tuple[Tensor, Tensor]], # x0, mu, (b, c, h, w), from `training.step + 1` on
+    batches: Iterator[tuple[Tensor, ...]],    # x0, mu, (b, c, h, w), from `training.step + 1` on
     accelerator: Accelerator | None = None,   # One of `make_accelerator`
 ) -> Iterator[Step]:
     """Train: each turn of this iterator is a step, up to `settings.iterations`.
 
-    A batch is x0 and mu, (b, c, h, w) in [0, 1]; each step draws times and noise of its own. A
-    ValueError says what is wrong with a batch, before the step begins; a FloatingPointError
-    ends a run whose loss or gradient stays without finite numbers."""
+    A batch is x0 and mu, (b, c, h, w) in [0, 1], and where a network is told of lenses (b, 3) of
+    `told_lens`; each step draws times and noise of its own. A ValueError says what is wrong with a
+    batch, before the step begins; a FloatingPointError ends a run whose loss or gradient stays
+    without finite numbers."""
     s, accelerator = training.settings, accelerator or make_accelerator(training.settings)
     training.scaler = accelerator.scaler
     check_split(accelerator, s)
     mine, odds = rows_of(accelerator, s.batch), time_odds(sde, s.times)
     latent = hasattr(training.model, "autoencoder") # its batches may have any values
+    lenses = asks_lens(training.model)
     with prepared(accelerator, training.model, s) as model:
         for step in range(training.step + 1, s.iterations + 1):
-            x0, mu = check_batch(next(batches, None), mine.stop - mine.start, step, latent)
-            x0, mu = (picture.to(accelerator.device, non_blocking=True) for picture in (x0, mu))
+            batch = check_batch(next(batches, None), mine.stop - mine.start, step, latent, lenses)
+            x0, mu, *lens = (part.to(accelerator.device, non_blocking=True) for part in batch)
             shape, n_steps = (s.batch, *x0.shape[1:]), sde.schedule.n_steps
             t, noise = draw(s.seed, step, shape, n_steps, x0.device, odds)
-            value = backward(accelerator, model, loss, sde, s, x0, mu, t[mine], noise[mine])
+            value = backward(accelerator, model, loss, sde, s, x0, mu, t[mine], noise[mine], *lens)
             norm = shorten(accelerator, training)
             mean: Any = accelerator.reduce(value, "mean") # over the processes
             value, norm = torch.stack([mean, norm]).tolist()
@@ -278,12 +281,14 @@ def optimise(
 
 # %% ../nbs/26_training.ipynb #61773c10
 def backward(accelerator, model, loss, sde, s: Settings, *batch: Tensor) -> Tensor:
-    "The mean loss over this process's rows of x0, mu, t and noise, with its gradients, computed in parts"
+    "The mean loss over this process's rows of x0, mu, t, noise and lens, with its gradients, in parts"
     total = torch.zeros((), device=batch[0].device)
     for i in range(s.accumulate):
         last = i == s.accumulate - 1
+        x0, mu, t, noise, *lens = (rows.chunk(s.accumulate)[i] for rows in batch)
+        told = Told(model, lens=lens[0]) if lens else model
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            value = loss(sde, model, *(rows.chunk(s.accumulate)[i] for rows in batch), s.p) / s.accumulate
+            value = loss(sde, told, x0, mu, t, noise, s.p) / s.accumulate
             accelerator.backward(value)
             total = total + value.detach()
     return total
@@ -307,11 +312,13 @@ def rows_of(accelerator, batch: int) -> slice:
     rank, size = accelerator.process_index, batch // accelerator.num_processes
     return slice(rank * size, (rank + 1) * size)
 
-def check_batch(batch, size: int, step: int, latent: bool = False) -> tuple[Tensor, Tensor]:
-    "x0 and mu; a ValueError that says what is wrong with them"
+def check_batch(
+    batch, size: int, step: int, latent: bool = False, lenses: bool = False,
+) -> tuple[Tensor, ...]:
+    "x0, mu, and the lenses where they are told; a ValueError that says what is wrong with them"
     where = f"the batch of step {step}"
     if batch is None: raise ValueError(f"{where} is missing: the iterator of batches has ended")
-    x0, mu = batch
+    x0, mu, *lens = batch
     if not all(isinstance(picture, Tensor) and picture.is_floating_point() for picture in (x0, mu)):
         raise ValueError(f"{where} is not a pair of tensors of floats: divide what is 0..255 by 255 first")
     if x0.shape != mu.shape or x0.ndim != 4:
@@ -321,7 +328,7 @@ def check_batch(batch, size: int, step: int, latent: bool = False) -> tuple[Tens
         least, most = (float(value) for value in picture.aminmax())
         if not (latent or low <= least and most <= high):
             raise ValueError(f"{where}: {name} has values from {least:g} to {most:g}, where [0, 1] is meant")
-    return x0, mu
+    return (x0, mu, check_lens(lens, size, where)) if lenses else (x0, mu) # others are not told
 
 def hopeless(training: Training) -> str:
     "What to say when steps keep failing"
