@@ -7,10 +7,10 @@ __all__ = ['SAME', 'Budget']
 
 # %% ../nbs/66_budgets.ipynb #8666b820
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict
 
 from .checks import one_of, whole
 
@@ -95,6 +95,7 @@ class Budget(Record):
     validate_every: int = 500  # Steps between validations
     validate_solver: str | None = None # Of validation: a name in `sampling.SOLVERS`; None: the task's own
     validate_steps: int | None = None  # Network calls of a validation's picture; None: as many as the task's
+    coder: Mapping[str, Any] = field(default_factory=dict, hash=False) # Of the autoencoder, if there is one
 
     def __post_init__(self):
         for name in ("crop", "batch", "iterations", "save_every", "validate_every"):
@@ -113,5 +114,72 @@ class Budget(Record):
     @property
     def to_explain(self) -> list[str]:
         "Names of the values that need a reason"
-        optional = [name for name in ("milestones", "arguments") if getattr(self, name)]
+        optional = [name for name in ("milestones", "arguments", "coder") if getattr(self, name)]
         return ["preset", "crop", "batch", "iterations", "lr", *optional, *SAME, *self.instead]
+
+# %% ../nbs/66_budgets.ipynb #b0d9e701
+BOTH = {"prediction": "noise", "loss": "likelihood", "p": 1, "betas": (0.9, 0.99), "clip": None, "pool": 0,
+        "times": "uniform", "solver": "reverse-sde", "steps": None, "ensemble": 1} # In both papers
+WHY_BOTH = {"precision": "published: trained in float32",
+            "save_every": "published: the official configuration files",
+            "validate_every": "published: the official configuration files",
+            "validate_solver": "judgement: few calls do for a look, where the published solver needs all",
+            "validate_steps": "judgement: ten, so that looking costs little beside training",
+            "solver": "published: the papers' sampler; since 2024 their code offers the posterior's as well",
+            "steps": "published: every grid time from the start down"}
+
+def as_published(paper: str, batch: int, lr: float, iterations: int, why: Mapping[str, str],
+                 milestones: tuple[int, ...] = (), arguments: Mapping[str, Any] = MappingProxyType({}),
+                 crop: int = 128, coder: Mapping[str, Any] = MappingProxyType({}), **instead: Any) -> Budget:
+    "As both papers have it, but for some values of one; `why` says more than its name"
+    instead = BOTH | instead
+    explained = ["preset", "crop", "batch", "iterations", "lr", *instead]
+    reasons = dict.fromkeys(explained, f"published: {paper}") | WHY_BOTH | dict(why)
+    return Budget("paper", crop, batch, iterations, lr, milestones, arguments, instead, "no", 5000, 5000,
+                  "posterior", 10, coder, reasons=reasons)
+
+def irsde_paper(lam: float, why: Mapping[str, str] = MappingProxyType({}), **instead: Any) -> Budget:
+    "The ICML 2023 paper"
+    why = {"batch": "published: IR-SDE, the paper; its configuration files say 4 a GPU",
+           "iterations": "published: IR-SDE, the paper; its configuration files say 700,000, and by the "
+                         "authors little changes after 500,000",
+           "milestones": "published: IR-SDE's configuration files; a third, 600,000, lies beyond the end",
+           **why}
+    own = {"network": "unet", "optimiser": "adam", "schedule": "multistep", "lam": lam}
+    return as_published("IR-SDE", 16, 1e-4, 500_000, why, (200_000, 400_000), **(own | instead))
+
+def in_bf16(paper: Budget) -> Budget:
+    "The same in half precision, which is not published"
+    why = "judgement: where float32 is too slow or too large; activations take half the memory"
+    return replace(paper, precision="bf16", reasons={**paper.reasons, "precision": why})
+
+def refusion_paper(lam: float = 50/255, lr: float = 4e-5, batch: int = 4, iterations: int = 700_000,
+                   **other: Any) -> Budget:
+    "The CVPRW 2023 paper"
+    why = {"crop": "published: Refusion's configuration files; up to 1024 for its largest pictures",
+           "iterations": "published: Refusion's configuration files",
+           "arguments": "published: the official code", "coder": "published: the official code"}
+    why = {name: text for name, text in why.items() if name in ("crop", "iterations") or name in other}
+    own = {"network": "nafnet", "optimiser": "lion", "schedule": "cosine", "lam": lam}
+    return as_published("Refusion", batch, lr, iterations, why, **(own | other))
+
+# %% ../nbs/66_budgets.ipynb #b0d9e703
+MEASURED, AS_RACED = "measured: the race of chapter 12", "judgement: as in the race of chapter 12"
+AS_TRIED = "judgement: as in the trials"
+
+def smoke(crop: int = 32, why_crop: str = "judgement: the smallest that shows anything") -> Budget:
+    "Seconds"
+    why = dict.fromkeys(("preset", "batch", "iterations"), "judgement: the smallest that proves the path")
+    return Budget("tiny", crop, 4, 20, 1e-3, reasons={**why, "crop": why_crop, "lr": AS_RACED})
+
+def quick(iterations: int, why: Mapping[str, str], crop: int = 64, batch: int = 8, **network: Any) -> Budget:
+    "Minutes on a CPU; `why` explains the iterations, and what differs from the trials"
+    common = {"preset": MEASURED, "crop": AS_TRIED, "batch": AS_TRIED, "lr": AS_RACED}
+    return Budget("small", crop, batch, iterations, 1e-3, arguments=network, reasons={**common, **why})
+
+Budgets = TypedDict("Budgets", {"budgets": Mapping[str, Budget], "paper": Mapping[str, Budget]})
+def budgets(quick: Budget, paper: Budget, smoke: Budget, refusion: Budget | None = None) -> Budgets:
+    "The budgets as a Task takes them; without `refusion`, `paper` is Refusion's own, and the only one"
+    ours = {"smoke": smoke, "quick": quick, "paper": paper}
+    known = {"Refusion": paper} if refusion is None else {"IR-SDE": paper, "Refusion": refusion}
+    return {"budgets": ours, "paper": {"paper-bf16": in_bf16(paper), **known}}

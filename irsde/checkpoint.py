@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .bridges import BRIDGES, member_from_settings
+from .cameras import LensNAFNet, StereoNAFNet
 from .checks import listed, number, one_of, whole
 from .foreign import is_pickle, read_official, read_sets, split_name, usual
 from .images import replacing
@@ -46,6 +47,8 @@ RANGE = [0, 1] # Of image values
 DTYPES = (torch.float32, torch.float16) # In which a file may hold its numbers
 
 KEPT: dict[str, Any] = {**NETWORKS, "LatentUNet": LatentUNet} # What a file may hold, by name
+SHORT: dict[str, Any] = {"unet": ConditionalUNet, "nafnet": ConditionalNAFNet, # Short names of networks
+                         "stereo-nafnet": StereoNAFNet, "lens-nafnet": LensNAFNet}
 
 def network_settings(model: nn.Module) -> dict[str, Any]:
     "Name and arguments of the network in a model"
@@ -101,7 +104,7 @@ def fingerprint(path: str | Path) -> str:
 # %% ../nbs/25_checkpoint.ipynb #70424e09
 def make_model(
     sde: IRSDE,                 # Or DenoisingSDE
-    network: str,               # "unet" or "nafnet", or a class's name
+    network: str,               # "unet", "nafnet", "stereo-nafnet", "lens-nafnet", or a class's name
     arguments: dict[str, Any],  # Of the network, such as one of its PRESETS
     prediction: str = "noise",  # What it predicts: "noise", "clean" or "velocity"
     seed: int = 0,              # Of its first weights
@@ -109,7 +112,7 @@ def make_model(
     """A network by name behind its prediction, with first weights that depend on `seed` alone.
 
     For a DenoisingSDE it sees no mu unless `arguments` ask for it. A ValueError lists the names."""
-    known = {"unet": ConditionalUNet, "nafnet": ConditionalNAFNet, **NETWORKS}
+    known = {**SHORT, **NETWORKS}
     kind = known[one_of("network", network, known)]
     wrapper = PREDICTIONS[one_of("prediction", prediction, PREDICTIONS)]
     with torch.random.fork_rng(devices=[]):

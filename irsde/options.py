@@ -49,6 +49,7 @@ def typed(f: Field, value: Any) -> str:
     def quoted(text): return text if re.fullmatch(r"[\w@%+=:,./$-]+", text) else f'"{text}"' # for a shell
     if isinstance(value, dict):
         return " ".join(f"{flag_of(f)} {quoted(f'{name}={spelt(wanted)}')}" for name, wanted in value.items())
+    if value is False and f.default is None: return "--no-" + flag_of(f).removeprefix("--")
     parts = [] if value is True else value if isinstance(value, tuple) else [value]
     return " ".join([flag_of(f), *(quoted(str(part)) for part in parts)])
 

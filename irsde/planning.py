@@ -9,7 +9,7 @@ __all__ = []
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,21 +17,23 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import metrics
-from .checkpoint import make_model
+from .cameras import LensNAFNet
+from .checkpoint import make_autoencoder, make_model
 from .checks import one_of
 from .evaluate import Case
-from .images import picture_paths, picture_size
+from .images import picture_size
 from .options import as_value
 from .recipes import Recipe, resolve
 from .results import RUN_COLUMNS
 from .schedule import ThetaSchedule
 from .sde import IRSDE
-from .sources import TestSet, make_samples, sources_of
+from .sources import TestSet, make_samples, pictures_in, sources_of
 from .states import steps_done
-from .studies import SCALES, Arm, Scale, Study, recipe_of
+from .studies import SCALES, SHRUNK, Arm, Scale, Study, recipe_of
 from .validation import middle
 
 # %% ../nbs/80_planning.ipynb #e2a523e0
@@ -80,21 +82,45 @@ class Run:
         ways = dict.fromkeys((solver, min(n, most or n)) for solver, n in self.arm.ways)
         return [(test, solver, calls) for test in sets for solver, calls in ways]
 
+    @property
+    def shrunk(self) -> int | None:
+        "To which shorter side the pictures are shrunk before they are scored; None: not at all"
+        return SHRUNK.get(self.arm.task) if self.budget == "quick" else None
+
+    @property
+    def square(self) -> int | None:
+        "Side of the middle square that is scored; None: all of a picture"
+        return self.shrunk or self.scale.square
+
+    @property
+    def watched(self) -> int:
+        "Side of the middle squares that the learning curve is drawn of"
+        return self.shrunk // 2 if self.shrunk else self.scale.watched
+
     def shown(self, test: TestSet) -> str:
         "What a test set is called where only the middle of its pictures is scored"
-        square = self.scale.square
-        return f"{test.name}, middle {square}²" if square else test.name
+        smaller = "shrunk, " if self.shrunk else ""
+        return f"{test.name}, {smaller}middle {self.square}²" if self.square else test.name
 
 # %% ../nbs/80_planning.ipynb #58013df0
-def cut(case: Case, side: int) -> Case:
-    "The middle square of a case: all of its pictures, and its mask"
+def cut(case: Case, side: int, views: int = 1) -> Case:
+    "The middle square of a case: of all its pictures and its mask, of each of so many views side by side"
+    def inner(picture: Any, n: int) -> Any:
+        return torch.cat([middle(part, n) for part in picture.chunk(views, -1)], -1)
     by = case.given.shape[-1] / case.x0.shape[-1] # below 1 for super-resolution's small picture
     options = {name: middle(value[None], side)[0] if name == "mask" else value
                for name, value in case.options.items()}
-    small = middle(case.given, max(1, round(side * by)))
-    whole = round(small.shape[-1] / by) if by != 1 else side
-    x0, mu = middle(case.x0, whole), middle(case.mu, whole)
+    small = inner(case.given, max(1, round(side * by)))
+    whole = round(small.shape[-1] / views / by) if by != 1 else side
+    x0, mu = inner(case.x0, whole), inner(case.mu, whole)
     return replace(case, x0=x0, mu=mu, given=small, options=options)
+
+def smaller(case: Case, side: int) -> Case:
+    "A case shrunk until the shorter side of its pictures is so long, each pixel the mean of those it covers"
+    def shrink(picture: Any) -> Any:
+        size = [max(side, round(n * side / min(picture.shape[1:]))) for n in picture.shape[1:]]
+        return F.interpolate(picture[None], size, mode="area")[0]
+    return replace(case, x0=shrink(case.x0), mu=shrink(case.mu), given=shrink(case.given))
 
 def cases_of(run: Run, test: TestSet, side: int | None) -> Any:
     "The cases of a test set, as `evaluate` takes them; of the noise level only a DenoisingSDE is told"
@@ -103,13 +129,18 @@ def cases_of(run: Run, test: TestSet, side: int | None) -> Any:
     cases, most = test.cases(run.arm.task, Path(run.data), blind=blind), run.scale.most
     if side is None and most is None: return cases
     chosen = [cases[i] for i in range(min(len(cases), most or len(cases)))]
-    return chosen if side is None else [cut(case, side) for case in chosen]
+    if run.shrunk: chosen = [smaller(case, run.shrunk) for case in chosen]
+    return chosen if side is None else [cut(case, side, views_of(run)) for case in chosen]
+
+def views_of(run: Run) -> int:
+    "How many pictures stand side by side in one"
+    return getattr(protocol_of(run), "views", 1)
 
 def protocol_of(run: Run) -> metrics.Protocol:
     "The task's protocol at the budget; of middle squares nothing more is cut out"
     task, _ = resolve(run.recipe)
     protocol = metrics.PROTOCOLS[task.protocol]
-    return replace(protocol, centre=None) if run.scale.square or run.shrink > 1 else protocol
+    return replace(protocol, centre=None) if run.square or run.shrink > 1 else protocol
 
 # %% ../nbs/80_planning.ipynb #ebfdd945
 def key(task: str, method: str, test_set: str, budget: str, seed: Any, solver: str, calls: Any) -> tuple:
@@ -161,9 +192,21 @@ def runs_of(study: Study, budget: str, data: Any, out: Any, wanted: Any = None, 
 def multiplications(network: str, arguments: tuple, n_steps: int) -> float:
     "Of one forward pass, for each pixel"
     model = make_model(IRSDE(ThetaSchedule(n_steps=n_steps), 0.1), network, dict(arguments))
-    x = torch.zeros(1, 3, 64, 64)
-    with FlopCounterMode(display=False) as counter, torch.no_grad(): model(x, x, 1)
-    return counter.get_total_flops() / 2 / 64**2
+    net: Any = model.net
+    x = torch.zeros(1, net.channels, 64, 64)
+    told = {"lens": torch.ones(1, 3)} if isinstance(net, LensNAFNet) else {}
+    return counted(lambda: model(x, x, 1, **told)) / 64**2
+
+@cache
+def of_coder(arguments: tuple) -> float:
+    "Of an autoencoder there and back, for each pixel"
+    net, x = make_autoencoder(dict(arguments)), torch.zeros(1, 3, 64, 64)
+    return counted(lambda: net(x, x)) / 64**2
+
+def counted(call: Callable[[], Any]) -> float:
+    "Multiplications of what is called"
+    with FlopCounterMode(display=False) as counter, torch.no_grad(): call()
+    return counter.get_total_flops() / 2
 
 @cache
 def speed(cpu: bool = False) -> float:
@@ -185,11 +228,16 @@ def training(recipe: Recipe, done: int = 0) -> float:
     "Multiplications of a training, but for the steps that are done"
     values = resolve(recipe)[1]
     steps = max(0, values["iterations"] - done)
-    return 3 * each_pixel(values) * steps * values["batch"] * values["crop"] ** 2
+    total = each_pixel(values) * steps * values["batch"] * values["crop"] ** 2
+    if values["latent"]:
+        first, each = values["first"], of_coder(hashable(values["autoencoder"]))
+        total += each * first["iterations"] * first["batch"] * first["crop"] ** 2
+    return 3 * total
 
 def each_pixel(values: Mapping[str, Any]) -> float:
-    "Multiplications of the network for a pixel"
-    return multiplications(values["network"], hashable(values["arguments"]), values["n_steps"])
+    "Multiplications of the network for a pixel of the picture, of which a latent has fewer"
+    each = multiplications(values["network"], hashable(values["arguments"]), values["n_steps"])
+    return each / 4 ** (len(values["autoencoder"]["mult"]) - 1) if values["latent"] else each
 
 def hashable(arguments: Mapping[str, Any]) -> tuple:
     "Arguments of a network as a key"
@@ -206,8 +254,8 @@ def hours(run: Run, there: frozenset = frozenset(), cpu: bool = False) -> float:
 
 def pixels(run: Run, test: TestSet) -> int:
     "Of the pictures of a test set that are scored"
-    paths = picture_paths(Path(run.data)/(test.clean or test.pairs[1]))[:run.scale.most]
-    square = run.scale.square
+    paths = pictures_in(Path(run.data)/(test.clean or test.pairs[1]))[:run.scale.most]
+    square = run.square
     return len(paths) * (square**2 if square else math.prod(picture_size(paths[0])))
 
 def words_of(time: float) -> str:

@@ -74,7 +74,7 @@ class Recipe:
     pattern: str | None = told('How the degraded of a pair is called: "{}x4".')
     skip_damaged: bool = told("Decode all files first, and leave out those that cannot be read.", False)
     init: str | None = told("Weights to start from: a file, or a task whose weights ship.")
-    latent: bool = told("Train an autoencoder first, and the network in its latent.", False)
+    latent: bool | None = told("Train an autoencoder first, and the network in its latent; or none.")
 
     def __post_init__(self):
         for f in fields(self): object.__setattr__(self, f.name, checked(f, getattr(self, f.name)))
@@ -90,11 +90,16 @@ class Recipe:
 
     def check_latent(self) -> None:
         "A ValueError for what does not go with a latent, or only with one"
-        if odd := [name for name in self.set or {} if name.startswith("ae.") and not self.latent]:
+        if odd := [name for name in self.set or {} if name.startswith("ae.") and not self.in_latent]:
             raise ValueError(f"{odd[0]} is of an autoencoder, which only latent=True trains")
-        if self.latent and (self.init is not None or self.channels != 3):
+        if self.in_latent and (self.init is not None or self.channels != 3):
             what = "channels" if self.init is None else "init"
-            raise ValueError(f"{what} is for a network that sees pixels: leave it out, or latent=True")
+            raise ValueError(f"{what} is for a network that sees pixels: leave it out, or latent=False")
+
+    @property
+    def in_latent(self) -> bool:
+        "Whether the network works in the latent of an autoencoder: as asked for, or as the budget has it"
+        return TASKS[self.task].at(self.budget).latent if self.latent is None else self.latent
 
     @classmethod
     def of(cls, values: Mapping[str, Any], **changes: Any) -> "Recipe":
@@ -153,7 +158,7 @@ def train_task(
     settings = Settings.of(values, seed=recipe.seed, compile=compile)
     stream = stream_of(material.taught, values["batch"], recipe.seed, workers)
     more: dict[str, Any] = dict(progress=progress, tracker=tracker, cpu=cpu)
-    if recipe.latent:
+    if recipe.in_latent:
         coder = first_of_two(Path(run), recipe, task, values, (held, memory), workers, resume, about, more)
         model, stream = stages.into_latent(coder, task.sde(), model, stream, about)
     if validation is None and material.held_out:
@@ -172,12 +177,12 @@ def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
     task = changed(as_budget, recipe)
     values, planned = task.settings(recipe.budget), task.budget(recipe.budget).iterations
     values |= {name: value for name in INSTEAD if (value := getattr(recipe, name)) is not None}
-    networks = {"unet": unet, "nafnet": nafnet}
-    presets = networks[one_of("network", values["network"], networks)].PRESETS
+    presets = (unet if one_of("network", values["network"], checkpoint.SHORT) == "unet" else nafnet).PRESETS
     own = values["arguments"] if recipe.preset is None and task.network == as_budget.network else {}
     values["arguments"] = presets[one_of("preset", values["preset"], presets)] | own
-    if recipe.channels != 3: values["arguments"] |= {"channels": recipe.channels}
-    if recipe.latent: in_latent_units(recipe, task, values)
+    if recipe.channels != 3 or values["network"] == "lens-nafnet": # which else is as large as a latent
+        values["arguments"] |= {"channels": recipe.channels}
+    if task.latent: in_latent_units(recipe, values, as_budget.latent)
     for name, value in (recipe.set or {}).items():
         if name.startswith("ae."): continue
         if name.startswith("net."): values["arguments"][name.removeprefix("net.")] = value
@@ -187,23 +192,22 @@ def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
     values["milestones"] = sorted(steps - {0, values["iterations"]}) # a shorter run halves its rate sooner
     return task, values
 
-def in_latent_units(recipe: Recipe, task: Task, values: dict[str, Any]) -> None:
-    "Add the first run's values, and the latent's channels; squares are twice as large if not asked for"
-    if not task.conditional:
-        raise ValueError(f"{task.name} begins at the noisy picture itself, which has no latent to begin at: "
-                         'kind="ir-sde" goes with latent=True')
-    asked = {name: value for name, value in (recipe.set or {}).items() if name.startswith("ae.")}
+def in_latent_units(recipe: Recipe, values: dict[str, Any], planned: bool) -> None:
+    "Add the first run's values, and the latent's channels; squares of a budget for pixels get twice as large"
+    asked = {f"ae.{name}": value for name, value in values.pop("coder", {}).items() if recipe.preset is None}
+    asked |= {name: value for name, value in (recipe.set or {}).items() if name.startswith("ae.")}
     values["autoencoder"], values["first"] = stages.first_values(values, asked)
     values["arguments"] = {**values["arguments"], "channels": values["autoencoder"]["embed"]}
-    if values["network"] == "nafnet": values["arguments"]["fold"] = 1
-    if recipe.crop is None: values["crop"] *= 2
+    if values["network"] != "unet": values["arguments"]["fold"] = 1
+    if recipe.crop is None and not planned: values["crop"] *= 2
     values["ensemble"] = 1
 
 def changed(task: Task, recipe: Recipe) -> Task:
     "The task with the process and the other values that a recipe asks for"
     wanted: dict[str, Any] = {}
     if recipe.kind is not None: wanted |= {"kind": recipe.kind, "delta": DELTAS[recipe.kind]}
-    if recipe.kind == "ddpm" or recipe.latent: wanted["lam"] = 0.5
+    if recipe.in_latent != task.latent: wanted["latent"] = recipe.in_latent
+    if recipe.kind == "ddpm" or recipe.in_latent: wanted["lam"] = 0.5
     for name, value in (recipe.set or {}).items():
         if name not in task.to_explain: continue
         like = type(getattr(task, name))
@@ -265,7 +269,7 @@ def how_to_restore(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     lossy = task.degradation
     how |= {name: getattr(lossy, name) for name in ("factor", "upscale", "fill") if hasattr(lossy, name)}
     scale = 2**(len(values["autoencoder"]["mult"]) - 1) if "autoencoder" in values else 1
-    if values["network"] == "nafnet": how["pool"] = values["pool"] * values["crop"] // scale
+    if values["network"] != "unet": how["pool"] = values["pool"] * values["crop"] // scale
     return how
 
 def told_with(recipe: Recipe, task: Task, values: dict[str, Any], material: Material,

@@ -45,7 +45,7 @@ def watch(run: Run) -> Callable[[nn.Module], dict[str, float]]:
     "For `train_task`: what the arm's own way makes of the watched squares, as the training goes"
     task, values = resolve(run.recipe)
     test, solver, calls = run.tests[0]
-    cases, protocol = cases_of(run, test, run.scale.watched), protocol_of(run)
+    cases, protocol = cases_of(run, test, run.watched), protocol_of(run)
     about = {"task": task.name, "training": {"loss": values["loss"]}, **how_to_restore(task, values)}
     def validate(model: Any) -> dict[str, float]:
         restorer: Any = Restorer(model, model.sde, about, next(model.parameters()).device)
@@ -93,7 +93,7 @@ def work(run: Run, skip: frozenset = frozenset(), cpu: bool = False, threads: in
 # %% ../nbs/33_reproduce.ipynb #a5b11939
 def scored(run: Run, restorer: Any, test: TestSet, solver: str, calls: int) -> tuple[pd.DataFrame, dict]:
     "The scores of a test set restored in one way, and their row"
-    cases = cases_of(run, test, run.scale.square)
+    cases = cases_of(run, test, run.square)
     writer = Writer(None, cases, fid=len(cases) >= 100 and fid_here())
     scores = evaluate(restorer, cases, protocol_of(run), lpips=perceived(), each=writer, seed=0,
                       **way_of(restorer, solver, calls))

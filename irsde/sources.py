@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../nbs/78_sources.ipynb #006d907e
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,13 +15,21 @@ from typing import Any
 
 from torch import Tensor
 
+from .cameras import read_lenses
 from .checks import listed, one_of
 from .data import sample_images, seeded
 from .degrade import DEGRADATIONS
 from .evaluate import FromClean, FromPairs
-from .images import make_folder, picture_paths, write_image
+from .images import make_folder, picture_paths, replacing, write_image
+from .scenes import SCENES, make_pair
+from .views import stereo_pair
 
 # %% ../nbs/78_sources.ipynb #8d76e637
+def lenses_of(path: Path, disparity: float) -> dict[str, tuple[float, ...]]:
+    "Name -> source lens, target lens, disparity, as a text file has them, or with this one where it has none"
+    return {name: (*lenses[:2], disparity if math.isnan(lenses[2]) else lenses[2])
+            for name, lenses in read_lenses(path).items()}
+
 @dataclass(frozen=True)
 class TestSet:
     "Pictures to score: pairs, or clean ones that are degraded as the task has it"
@@ -29,11 +38,13 @@ class TestSet:
     pairs: tuple[str, ...] = ()  # folders of degraded and of clean pictures
     mask: str = ""               # Of inpainting: a folder with one for each name; or
     measured: str = ""           # a folder to draw them from
+    lenses: str = ""             # Of bokeh: a text file with the lenses of each pair, and
+    disparity: float = math.nan  # what to take where it has none
     known_as: str = ""           # Name in `KNOWN_SETS`, for what it should hold
 
     @property
     def folders(self) -> list[str]:
-        return [part for part in (self.clean, *self.pairs, self.mask, self.measured) if part]
+        return [part for part in (self.clean, *self.pairs, self.mask, self.measured, self.lenses) if part]
 
     @property
     def root(self) -> str:
@@ -44,6 +55,7 @@ class TestSet:
         "What `evaluate` takes, `blind` without a word on the noise level; errors are those of the folders"
         options: dict[str, Any] = {"mask": data/self.mask} if self.mask else {}
         if self.measured: options["measured"] = data/self.measured
+        if self.lenses: options["lenses"] = lenses_of(data/self.lenses, self.disparity)
         if self.clean: return FromClean(task, data/self.clean, seed, blind=blind, **options)
         return FromPairs(task, *(data/part for part in self.pairs), **options)
 
@@ -54,16 +66,19 @@ class Sources:
     pairs: tuple[str, ...] = ()  # pairs to train on
     measured: str = ""           # Streaks, kernels, masks or depth maps
     tests: tuple[TestSet, ...] = ()
+    lenses: str = ""             # Of bokeh: a text file with the lenses of each pair
 
     @property
-    def folders(self) -> list[str]: return [part for part in (self.clean, *self.pairs, self.measured) if part]
+    def folders(self) -> list[str]:
+        return [part for part in (self.clean, *self.pairs, self.measured, self.lenses) if part]
 
     def training(self, data: Path) -> dict[str, Any]:
         "Fields of a `Recipe`"
         found: dict[str, Any] = {}
         if self.clean: found["clean"] = str(data/self.clean)
         if self.pairs: found["pairs"] = tuple(str(data/part) for part in self.pairs)
-        return found | ({"measured": str(data/self.measured)} if self.measured else {})
+        more = {"measured": self.measured, "lenses": self.lenses}
+        return found | {name: str(data/part) for name, part in more.items() if part}
 
 # %% ../nbs/78_sources.ipynb #e904896a
 def pairs_below(folder: str, name: str = "") -> dict[str, Any]:
@@ -88,6 +103,14 @@ WHOLE = {
     "dehazing": Sources(pairs=("RESIDE/train/hazy", "RESIDE/train/clear"), tests=(
         TestSet("SOTS indoor", pairs=("RESIDE/test/hazy", "RESIDE/test/clear"),
                 known_as="RESIDE SOTS indoor"),)),
+    "shadow-removal": Sources(pairs=("ISTD/train/train_A", "ISTD/train/train_C"), tests=(
+        TestSet("ISTD", pairs=("ISTD/test/test_A", "ISTD/test/test_C"), known_as="ISTD"),)),
+    "nonhomogeneous-dehazing": Sources(pairs=("NH-HAZE/train/hazy", "NH-HAZE/train/clear"), tests=(
+        TestSet("NH-HAZE", pairs=("NH-HAZE/test/hazy", "NH-HAZE/test/clear")),)),
+    "stereo-super-resolution": Sources("Flickr1024/train", tests=(
+        TestSet("Flickr1024", "Flickr1024/test", known_as="Flickr1024"),)),
+    "bokeh": Sources(pairs=("BETD/train/src", "BETD/train/tgt"), lenses="BETD/train/meta.txt", tests=(
+        TestSet("BETD", pairs=("BETD/test/src", "BETD/test/tgt"), lenses="BETD/test/meta.txt"),)),
 }
 
 # %% ../nbs/78_sources.ipynb #75d12213
@@ -104,6 +127,13 @@ SMALL = {
         TestSet("celeba-hq-8-thin", "test/inpainting/celeba-hq-8/gt", measured="train/masks/thin"),)),
     "dehazing": Sources(CLEAN, measured="train/haze-depth", tests=(
         TestSet(**pairs_below("test/dehazing/sots-indoor-10")),)),
+    "shadow-removal": Sources(CLEAN, tests=(TestSet(**pairs_below("refusion/shadow-removal", "srd-istd-11")),)),
+    "nonhomogeneous-dehazing": Sources(CLEAN, tests=(
+        TestSet(**pairs_below("refusion/nonhomogeneous-haze", "nh-haze-8")),)),
+    "stereo-super-resolution": Sources(CLEAN, tests=(TestSet("stereo-4", "refusion/stereo"),)),
+    "bokeh": Sources(CLEAN, tests=(
+        TestSet(**pairs_below("refusion/bokeh", "ebb-vabd-6"), lenses="refusion/bokeh/meta.txt",
+                disparity=60.0),)),
 }
 SAMPLES = {task: replace(found, measured="", tests=(replace(found.tests[0], measured=""),))
            for task, found in SMALL.items()} # Of the smoke budget: what can be made of any photograph
@@ -123,8 +153,13 @@ def missing(task: str, budget: str, data: Path | str) -> list[str]:
 def holds_pictures(data: Path, part: str) -> bool:
     "Whether something lies there: a file, or pictures in a folder or a pattern of folders"
     if (data/part).is_file(): return True
-    try: return bool(picture_paths(data/part))
+    try: return bool(pictures_in(data/part))
     except (OSError, ValueError): return False
+
+def pictures_in(folder: Path) -> list[Path]:
+    "The pictures of a folder; those of its subfolders, if it has none itself, as where each eye has its own"
+    try: return picture_paths(folder)
+    except ValueError: return picture_paths(folder, recursive=True)
 
 def check_sources(task: str, budget: str, data: Path | str) -> None:
     "A FileNotFoundError that says what is missing, and how it must lie"
@@ -146,16 +181,33 @@ def make_samples(data: Path | str, budget: str = "smoke", size: int = 96, tasks:
 
 def fill(data: Path, part: str, task: str, photos: list, first: int = 0) -> None:
     "Write what a folder of a layout is to hold, unless something lies there"
+    named = [(f"{first + i:04d}", photo[None], seeded(first + i)) for i, photo in enumerate(photos)]
+    if part.endswith(".txt"): return write_lenses(data/part, task, named)
     folder = make_folder(data/part.replace("*", "sample"))
-    if any(folder.iterdir()): return
-    make = MAKES[{"lq": "degraded", "hazy": "degraded", "blur": "degraded", "masks": "mask"}.get(
-        folder.name, "clean")]
-    for i, photo in enumerate(photos):
-        lost = make(task.removesuffix("-light"), photo[None], seeded(first + i))[0]
-        write_image(folder/f"{first + i:04d}.png", lost.clamp(0, 1))
+    if any(path.is_file() for path in folder.rglob("*")): return
+    make = MAKES[KINDS.get(folder.name, "clean")]
+    for name, photo, generator in named:
+        made = make(task.removesuffix("-light"), photo, generator)[0].clamp(0, 1)
+        if part in EYES: # left before right
+            for eye, picture in zip(("left", "right"), stereo_pair(photo[0], generator).chunk(2)):
+                write_image(make_folder(folder/eye)/f"{name}.png", picture)
+        else: write_image(folder/f"{name}.png", made)
+
+def write_lenses(path: Path, task: str, named: list) -> None:
+    "The lenses that the pairs beside it are made with, a line a pair"
+    drawn = [(name, made.lenses[0].tolist()) for name, photo, generator in named
+             if (made := make_pair(SCENES[task], photo, generator)).lenses is not None]
+    lines = [f"{name} f/{source:.3f} f/{target:.3f} {disparity:.3f}" for name, (source, target, disparity) in drawn]
+    with replacing(make_folder(path.parent)/path.name) as draft: draft.write_text("\n".join(lines) + "\n")
+
+KINDS = dict.fromkeys(("lq", "hazy", "blur", "train_A", "test_A", "src"), "degraded") | dict.fromkeys(
+    ("gt", "tgt"), "clean of a pair") | {"masks": "mask"} # Name of a folder -> what it holds; clean pictures
+EYES = ("Flickr1024/train", "Flickr1024/test", "refusion/stereo")
 
 MAKES: dict[str, Callable[..., Tensor]] = { # (task, picture, generator) -> picture
     "clean": lambda task, x0, generator: x0,
-    "degraded": lambda task, x0, generator: DEGRADATIONS[task](x0, generator),
-    "mask": lambda task, x0, generator: DEGRADATIONS["inpainting"].mask(1, x0.shape[2:], generator),
+    "clean of a pair": lambda task, x0, generator: make_pair(ALL[task], x0, generator).clean,
+    "degraded": lambda task, x0, generator: make_pair(ALL[task], x0, generator).mu,
+    "mask": lambda task, x0, generator: ALL["inpainting"].mask(1, x0.shape[2:], generator),
 }
+ALL: dict[str, Any] = {**DEGRADATIONS, **SCENES}

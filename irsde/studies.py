@@ -7,14 +7,14 @@ __all__ = ['Study']
 
 # %% ../nbs/79_studies.ipynb #fa98e22e
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 from .checks import one_of
 from .options import as_changes
 from .recipes import Recipe
 from .sources import LAYOUTS, sources_of
-from .tasks import TASKS
+from .tasks import IRSDE_TASKS, REFUSION_TASKS, TASKS, Task
 
 # %% ../nbs/79_studies.ipynb #23211999
 Way = tuple[str, int] # A solver, and how many calls of the network
@@ -34,11 +34,21 @@ class Arm:
         "Name in `LAYOUTS`"
         return "deraining-light" if self.task == "deraining" and "light" in self.name else self.task
 
+LEARNT = ("prediction", "loss", "p", "betas", "clip", "pool", "times") # What a paper may have otherwise than we
+
+def noise(task: Task) -> dict[str, Any]:
+    "The noise level of a task; in a latent it is measured there"
+    return {} if task.latent else {"lam": task.lam}
+
 def published(task: str) -> dict[str, Any]:
-    "How the IR-SDE paper trains: what is to be learnt, with which loss and noise, and how its rate falls"
-    paper = TASKS[task].at("IR-SDE")
-    names = ("lam", "prediction", "loss", "p", "betas", "clip", "pool", "times", "optimiser")
-    return {name: getattr(paper, name) for name in names}
+    """How the paper of a task trains: what is to be learnt, with which loss and noise
+
+    IR-SDE's rate falls in steps and Refusion's along a cosine; Lion wants a fifth of Adam's."""
+    of_irsde = task in IRSDE_TASKS
+    paper = TASKS[task].at("IR-SDE" if of_irsde else "Refusion")
+    falls: dict[str, Any] = {"schedule": "multistep"} if of_irsde else {"schedule": "cosine", "lr": 2e-4}
+    told = {name: getattr(paper, name) for name in (*LEARNT, "optimiser")}
+    return {**noise(TASKS[task]), **told, **falls}
 
 # %% ../nbs/79_studies.ipynb #91d609c5
 @dataclass(frozen=True)
@@ -62,14 +72,17 @@ SCALES = {
     "smoke": Scale(small(4, crop=32, batch=2), {"validate_every": 2, "save_every": 4}, (0,), 48, 32, 2, 2),
     "quick": Scale(small(3000), {"validate_every": 250, "save_every": 500}, (0, 1, 2), 192, 64),
     "paper": Scale(), "paper-bf16": Scale()}
-OWN = {"deblurring": {"crop": 128, "batch": 2}} # At quick: blur is longer than a square of 64
+WIDER = {"crop": 128, "batch": 2}
+OWN = {"deblurring": WIDER, "shadow-removal": WIDER, "nonhomogeneous-dehazing": WIDER} # At quick: what is
+# longer than a square of 64, or has 16 by 16 numbers in a latent of it
+SHRUNK = {"shadow-removal": 256, "nonhomogeneous-dehazing": 256} # At quick: side to which pictures are shrunk
 
 def recipe_of(arm: Arm, budget: str, seed: int, data: Mapping[str, Any], shrink: int = 1,
               more: Mapping[str, Any] | None = None) -> Recipe:
     "An arm's training; `data` are the recipe's fields for the pictures, `more` other values of any kind"
     scale = SCALES[one_of("budget", budget, SCALES)]
     wanted: dict[str, Any] = {"budget": budget, **scale.recipe, **scale.settings}
-    if scale.recipe: wanted |= published(arm.task) | {"schedule": "multistep"}
+    if scale.recipe: wanted |= published(arm.task)
     if budget == "quick": wanted |= OWN.get(arm.task, {})
     if shrink > 1: wanted |= shrunk(arm.task, budget, shrink)
     wanted |= {**arm.changes, **arm.scales.get(budget, {}), **(more or {})}
@@ -97,17 +110,18 @@ def by(solver: str, *calls: int) -> tuple[Way, ...]:
     "A solver at several numbers of calls"
     return tuple((solver, n) for n in calls)
 
-def ours(task: str) -> dict[str, Any]:
+def ours(task: str, budget: str) -> dict[str, Any]:
     "What the weights that ship are trained to: the clean picture, with the noise of the task's record"
-    record = TASKS[task]
-    names = ("lam", "prediction", "loss", "p", "betas", "clip", "pool", "times", "schedule")
-    return {name: getattr(record, name) for name in names}
+    record, (small, at) = TASKS[task], (SCALES[budget].recipe, TASKS[task].at(budget))
+    told = {name: getattr(record, name) for name in (*LEARNT, "schedule")}
+    adam = {"optimiser": "adam", "lr": small["lr"]} if small and task not in IRSDE_TASKS else {}
+    return {**noise(replace(at, lam=record.lam)), **told, **adam}
 
 def central(task: str) -> tuple[Arm, ...]:
     "The published method, ours, and the CNN baseline"
     many = by("reverse-sde", 100)
     if task == "denoising": many = by("reverse-ode", 100) + many # from the matched time, in 21 calls
-    steps: dict[str, Any] = {name: {**ours(task)} for name in ("smoke", "quick", "paper", "paper-bf16")}
+    steps: dict[str, Any] = {name: ours(task, name) for name in SCALES}
     baseline = {"prediction": "clean", "loss": "regression"}
     return (Arm("published", task, {}, many + by("posterior", *CALLS[-2::-1])),
             Arm("ours", task, {}, by("exp-ode-2", 3, 1, 10, 100), scales=steps),
@@ -121,14 +135,15 @@ def ddpm(task: str) -> Arm:
 MANY = by("reverse-sde", 100) + by("posterior", 10)
 BASE = Arm("published", "deraining", {}, central("deraining")[0].ways)
 
-def other(name: str, ways: tuple[Way, ...] = MANY, /, **changes: Any) -> Arm:
-    "An arm of an ablation on rain"
-    return Arm(name, "deraining", changes, ways, sets=1)
+def other(name: str, ways: tuple[Way, ...] = MANY, task: str = "deraining", /, **changes: Any) -> Arm:
+    "An arm of an ablation, on rain if nothing is said"
+    return Arm(name, task, changes, ways, sets=1)
 
-def at_quick(name: str, ways: tuple[Way, ...] = MANY, *, quick: Mapping[str, Any], **paper: Any) -> Arm:
+def at_quick(name: str, ways: tuple[Way, ...] = MANY, task: str = "deraining", *, quick: Mapping[str, Any],
+             **paper: Any) -> Arm:
     "The same, with other numbers for a small network"
     small = {"smoke": quick, "quick": quick}
-    return Arm(name, "deraining", {}, ways, 1, {**small, "paper": paper, "paper-bf16": paper})
+    return Arm(name, task, {}, ways, 1, {**small, "paper": paper, "paper-bf16": paper})
 
 COSINE: dict[str, Any] = {"schedule": "cosine"}
 LIGHT = Arm("published, light rain", "deraining", {}, BASE.ways)
@@ -147,6 +162,36 @@ ABLATIONS = {
     "prediction": (BASE, other("predicts the clean picture", prediction="clean", loss="clean"),
                    other("predicts the velocity", prediction="velocity")),
 }
+
+# %% ../nbs/79_studies.ipynb #5ad0e001
+SHADOW = Arm("published", "shadow-removal", {}, central("shadow-removal")[0].ways)
+ADAM: dict[str, Any] = {"optimiser": "adam", "lr": 1e-3}
+
+def dark(name: str, /, **changes: Any) -> Arm:
+    "An arm of an ablation on shadows"
+    return other(name, MANY, "shadow-removal", **changes)
+
+ON_SHADOWS = {
+    "lambda": (SHADOW, *(dark(f"λ = {k}/255", lam=k / 255) for k in (10, 30, 70))),
+    "steps": (SHADOW, other("T = 1000", by("reverse-sde", 1000) + by("posterior", 10), "shadow-removal",
+                            n_steps=1000)),
+    "patch": (SHADOW, at_quick("patch of 64 (at paper 256)", MANY, "shadow-removal",
+                               quick={"crop": 64, "batch": 8}, crop=256, batch=1)),
+    "optimiser": (SHADOW, at_quick("Adam, cosine rate", MANY, "shadow-removal", quick=ADAM,
+                                   optimiser="adam", lr=1e-4),
+                  at_quick("AdamW, cosine rate", MANY, "shadow-removal",
+                           quick=ADAM | {"optimiser": "adamw", "weight_decay": 0.01},
+                           optimiser="adamw", lr=1e-4, weight_decay=0.01)),
+}
+
+def hazy(name: str, **changes: Any) -> Arm:
+    "An arm on thick haze, trained as our weights are"
+    scales = {budget: ours("nonhomogeneous-dehazing", budget) for budget in SCALES}
+    return Arm(name, "nonhomogeneous-dehazing", changes, by("exp-ode-2", 1, 3), scales=scales)
+
+LATENTS = (hazy("latent with skips"), hazy("latent without skips", **{"ae.skips": False}),
+           hazy("variational latent", **{"ae.skips": False, "ae.kl": 1e-6}),
+           hazy("no latent", latent=False, lam=TASKS["nonhomogeneous-dehazing"].lam))
 
 # %% ../nbs/79_studies.ipynb #5ecb3958
 @dataclass(frozen=True)
@@ -172,7 +217,6 @@ def drawn(name: str, title: str, source: str, page: str = "41_figures") -> Study
     return Study(name, title, source, page)
 
 PLAIN = Arm("IR-SDE on noise", "denoising", {"kind": "ir-sde", "delta": 0.005}, by("reverse-sde", 100))
-LATENT = "a model that diffuses in a U-Net's latent, which this book has not yet"
 WITH_OTHERS = "pictures by other methods, whose weights this book does not run"
 PAIR = ("published", "CNN-baseline")
 
@@ -186,7 +230,9 @@ def both(task: str) -> tuple[Arm, ...]:
 
 STUDIES: dict[str, Study] = {study.name: study for study in (
     *(Study(task, f"{task}: the published method, ours, and the baseline", "IR-SDE, experiments", "42_calls",
-            central(task)) for task in TASKS),
+            central(task)) for task in IRSDE_TASKS),
+    *(Study(task, f"{task}: the published method, ours, and the baseline", "Refusion, experiments",
+            "45a_refusion", central(task)) for task in REFUSION_TASKS),
     Study("table-1", "Heavy rain, Rain100H", "IR-SDE, table 1", "40_tables", some("deraining", *PAIR)),
     Study("table-2", "Light rain, Rain100L", "IR-SDE, table 2", "40_tables", (LIGHT,)),
     Study("table-3", "Blur, GoPro", "IR-SDE, table 3", "40_tables", some("deblurring", *PAIR)),
@@ -195,7 +241,7 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
           tuple(arm for task in ("denoising", "super-resolution", "inpainting") for arm in both(task))),
     drawn("figure-1", "A picture lost and restored, states in a row", "IR-SDE, figure 1"),
     Study("figure-2", "Pictures side by side: input, baseline, few and many calls, truth",
-          "IR-SDE, figures 2-5", "42_calls", tuple(arm for task in TASKS for arm in some(task, *PAIR))),
+          "IR-SDE, figures 2-5", "42_calls", tuple(arm for task in IRSDE_TASKS for arm in some(task, *PAIR))),
     drawn("figure-6", "The way back, states in a row", "IR-SDE, figure 6"),
     Study("figure-7", "Pictures by other methods", "IR-SDE, figures 7-8", "42_calls", lacking=WITH_OTHERS),
     drawn("figure-9", "Scores along the way back", "IR-SDE, figure 9"),
@@ -219,7 +265,7 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
           ABLATIONS["prediction"]),
     Study("late", "The last two sevenths of a training", "IR-SDE, authors' remark", "44_ablations", (BASE,)),
     Study("baseline", "The SDE beats the same network trained by regression", "IR-SDE, experiments",
-          "45_claims", tuple(arm for task in TASKS for arm in some(task, *PAIR))),
+          "45_claims", tuple(arm for task in IRSDE_TASKS for arm in some(task, *PAIR))),
     Study("denoising-ode", "The Denoising-ODE beats the Denoising-SDE, and both plain IR-SDE",
           "IR-SDE, denoising", "45_claims", (*some("denoising", "published"), PLAIN)),
     drawn("closed-forms", "Marginals, transitions and the optimum have closed forms", "IR-SDE, method",
@@ -229,6 +275,11 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
     drawn("few-calls", "Better solvers need 5 to 10 calls for Euler's 100", "MaRS", "06_sampling"),
     drawn("matched-time", "From the matched time, 22 of 100 steps", "IR-SDE, denoising", "36_denoising"),
     drawn("parameters", "137 and 77 million parameters", "official code", "12_nafnet"),
-    Study("latent", "Diffusing in a latent keeps quality", "Refusion, method", "45_claims", lacking=LATENT),
+    *(Study(f"shadow-{name}", title, "Refusion, ablation", "45a_refusion", ON_SHADOWS[name])
+      for name, title in (("lambda", "On shadows: λ of 10, 30, 50, 70"), ("steps", "On shadows: T = 100 or 1000"),
+                          ("patch", "On shadows: larger squares, as many pixels"),
+                          ("optimiser", "On shadows: Adam, AdamW, Lion"))),
+    Study("latent", "Diffusing in a latent keeps quality, and its skips keep detail", "Refusion, method",
+          "45a_refusion", LATENTS),
     drawn("claims", "Every claim with its verdict", "both papers", "45_claims"),
 )}

@@ -9,19 +9,20 @@ __all__ = ['TASKS', 'Task']
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from .bridges import OUBridge
 from .budgets import Budget as Budget
-from .budgets import Record
+from .budgets import Record, budgets, irsde_paper, quick, refusion_paper, smoke
 from .checks import one_of, whole
 from .degrade import DEGRADATIONS
+from .scenes import SCENES
 from .schedule import ThetaSchedule
 from .sde import DDPM, IRSDE, DenoisingSDE
 
 # %% ../nbs/27_tasks.ipynb #d00f9c5e
-TaskName = Literal["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
+TaskName = Literal["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing",
+                   "shadow-removal", "nonhomogeneous-dehazing", "stereo-super-resolution", "bokeh"]
 KINDS: dict[str, Callable[..., IRSDE]] = {
     "ir-sde": IRSDE, "denoising-sde": DenoisingSDE, "ddpm": DDPM,
     "ou-bridge": partial(OUBridge, end=1/255)} # It ends on mu, give or take one grey level
@@ -29,6 +30,7 @@ DELTAS = {"ir-sde": 0.005, "denoising-sde": 0.04, "ddpm": 0.005, # What is left 
           "ou-bridge": 0.005}                                    # on the clock of the IR-SDE
 
 REASONS = { # Of the defaults of `Task`
+    "latent": "definition: the process moves pictures, not their latents",
     "ensemble": "judgement: the plain sampler; mirrored and turned copies are for those who ask",
     "kind": "definition: the mean moves from the clean picture to the degraded one",
     "delta": "published: both papers; 1/200 of the clean picture is left at T",
@@ -67,7 +69,8 @@ class Task(Record):
     delta: float = 0.005               # What is left of the clean picture at T
     n_steps: int = 100                 # T
     theta: str = "cosine"              # Speed of the clock: a name in `schedule.THETAS`
-    network: str = "nafnet"            # Or "unet"
+    latent: bool = False               # Whether it works in the latent of an autoencoder (chapter 13)
+    network: str = "nafnet"            # Or "unet", "stereo-nafnet", "lens-nafnet"
     prediction: str = "clean"          # What the network predicts: a name in `predict.PREDICTIONS`
     loss: str = "clean"                # A name in `predict.LOSSES`
     p: int = 1                         # Exponent of the loss: 1 for absolute errors, 2 for squares
@@ -104,6 +107,9 @@ class Task(Record):
         one_of("kind", self.kind, KINDS)
         if not (isinstance(self.lam, float) and self.lam <= 1):
             raise ValueError(f"lam is a noise level in image units: 10 of 255 is 10/255, got {self.lam!r}")
+        if one_of("latent", self.latent, (False, True)) and not self.conditional:
+            raise ValueError(f"{self.name} begins at the noisy picture itself, which has no latent to begin "
+                             'at: kind="ir-sde" goes with latent=True')
         if self.kind == "denoising-sde" and self.prediction == "velocity":
             raise ValueError("a DenoisingSDE has no velocity: predict the noise or the clean image")
         whole("pool", self.pool, 0)
@@ -156,73 +162,10 @@ class Task(Record):
         "All values at a budget in one flat dictionary, plain, for a run's configuration or a file's header"
         task, budget = self.at(name), self.budget(name)
         values = {key: getattr(task, key) for key in ("name", *self.to_explain)}
-        size = {key: value for key, value in budget.values().items() if key not in ("instead", "reasons")}
+        size = {key: value for key, value in budget.values().items() if key not in ("instead", "reasons", "coder")}
         told = {"degradation": repr(self.degradation), "conditional": task.conditional, "budget": name}
-        return {**values, **told, **size, "arguments": dict(budget.arguments)}
-
-# %% ../nbs/27_tasks.ipynb #cea6486c
-BOTH = {"prediction": "noise", "loss": "likelihood", "p": 1, "betas": (0.9, 0.99), "clip": None, "pool": 0,
-        "times": "uniform", "solver": "reverse-sde", "steps": None, "ensemble": 1} # In both papers
-WHY_BOTH = {"precision": "published: trained in float32",
-            "save_every": "published: the official configuration files",
-            "validate_every": "published: the official configuration files",
-            "validate_solver": "judgement: few calls do for a look, where the published solver needs all",
-            "validate_steps": "judgement: ten, so that looking costs little beside training",
-            "solver": "published: the papers' sampler; since 2024 their code offers the posterior's as well",
-            "steps": "published: every grid time from the start down"}
-
-def as_published(paper: str, batch: int, lr: float, iterations: int, why: Mapping[str, str],
-                 milestones: tuple[int, ...] = (), arguments: Mapping[str, Any] = MappingProxyType({}),
-                 **instead: Any) -> Budget:
-    "As both papers have it, but for some values of one; `why` says more than its name"
-    instead = BOTH | instead
-    explained = ["preset", "crop", "batch", "iterations", "lr", *instead]
-    reasons = dict.fromkeys(explained, f"published: {paper}") | WHY_BOTH | dict(why)
-    return Budget("paper", 128, batch, iterations, lr, milestones, arguments, instead, "no", 5000, 5000,
-                  "posterior", 10, reasons=reasons)
-
-def irsde_paper(lam: float, why: Mapping[str, str] = MappingProxyType({}), **instead: Any) -> Budget:
-    "The ICML 2023 paper"
-    why = {"batch": "published: IR-SDE, the paper; its configuration files say 4 a GPU",
-           "iterations": "published: IR-SDE, the paper; its configuration files say 700,000, and by the "
-                         "authors little changes after 500,000",
-           "milestones": "published: IR-SDE's configuration files; a third, 600,000, lies beyond the end",
-           **why}
-    own = {"network": "unet", "optimiser": "adam", "schedule": "multistep", "lam": lam}
-    return as_published("IR-SDE", 16, 1e-4, 500_000, why, (200_000, 400_000), **(own | instead))
-
-def in_bf16(paper: Budget) -> Budget:
-    "The same in half precision, which is not published"
-    why = "judgement: where float32 is too slow or too large; activations take half the memory"
-    return replace(paper, precision="bf16", reasons={**paper.reasons, "precision": why})
-
-def refusion_paper(lam: float = 50/255, lr: float = 4e-5, batch: int = 4, **instead: Any) -> Budget:
-    "The CVPRW 2023 paper"
-    why = {"crop": "published: Refusion's configuration files; up to 1024 for its largest pictures",
-           "iterations": "published: Refusion's configuration files"}
-    own = {"network": "nafnet", "optimiser": "lion", "schedule": "cosine", "lam": lam}
-    return as_published("Refusion", batch, lr, 700_000, why, **(own | instead))
-
-# %% ../nbs/27_tasks.ipynb #ae4f73f7
-MEASURED, AS_RACED = "measured: the race of chapter 12", "judgement: as in the race of chapter 12"
-AS_TRIED = "judgement: as in the trials"
-
-def smoke(crop: int = 32, why_crop: str = "judgement: the smallest that shows anything") -> Budget:
-    "Seconds"
-    why = dict.fromkeys(("preset", "batch", "iterations"), "judgement: the smallest that proves the path")
-    return Budget("tiny", crop, 4, 20, 1e-3, reasons={**why, "crop": why_crop, "lr": AS_RACED})
-
-def quick(iterations: int, why: Mapping[str, str], crop: int = 64, batch: int = 8, **network: Any) -> Budget:
-    "Minutes on a CPU; `why` explains the iterations, and what differs from the trials"
-    common = {"preset": MEASURED, "crop": AS_TRIED, "batch": AS_TRIED, "lr": AS_RACED}
-    return Budget("small", crop, batch, iterations, 1e-3, arguments=network, reasons={**common, **why})
-
-Budgets = TypedDict("Budgets", {"budgets": Mapping[str, Budget], "paper": Mapping[str, Budget]})
-def budgets(quick: Budget, paper: Budget, smoke: Budget, refusion: Budget) -> Budgets:
-    "The budgets as a Task takes them"
-    ours = {"smoke": smoke, "quick": quick, "paper": paper}
-    theirs = {"paper-bf16": in_bf16(paper), "IR-SDE": paper, "Refusion": refusion}
-    return {"budgets": ours, "paper": theirs}
+        coder = {"coder": dict(budget.coder)} if budget.coder else {}
+        return {**values, **told, **size, "arguments": dict(budget.arguments), **coder}
 
 # %% ../nbs/27_tasks.ipynb #db471d79
 DERAINING = Task(
@@ -345,6 +288,70 @@ DEHAZING = Task(
                  "all three scores; on four photographs, tune.csv, it is not",
         "ensemble": "measured: tune-rooms.csv, as just said"})
 
+# %% ../nbs/27_tasks.ipynb #f0d4a5c1
+WHOLE = "published: RGB of the whole picture, as the challenges of 2023 scored it"
+HALF_SPREAD = "published: Refusion; a latent is scaled to a spread of 1, and there lam is half of it (chapter 13)"
+WIDE = {"iterations": "judgement: as deraining's", "batch": "judgement: larger squares, fewer of them"}
+ONE_CALL = {"solver": "judgement: as dehazing's; with one call all solvers are alike",
+            "steps": "judgement: as dehazing's"}
+
+SHADOWS = Task(
+    "shadow-removal", SCENES["shadow-removal"], lam=50/255, protocol="shadow-removal",
+    solver="exp-ode-2", steps=1,
+    **budgets(
+        quick(6500, crop=128, batch=4, why={
+            **WIDE, "crop": "judgement: a shadow and what lies around it must fit"}),
+        refusion_paper(), smoke()),
+    reasons={
+        "degradation": "measured: chapter 19, against eleven real pairs", "lam": "published: Refusion",
+        "protocol": WHOLE, **ONE_CALL})
+
+THICK_HAZE = Task(
+    "nonhomogeneous-dehazing", SCENES["nonhomogeneous-dehazing"], lam=50/255,
+    protocol="nonhomogeneous-dehazing", solver="exp-ode-2", steps=1, latent=True,
+    **budgets(
+        quick(6500, crop=128, batch=4, why={
+            **WIDE, "crop": "judgement: 32 by 32 of the latent, and patches of haze must fit"}),
+        refusion_paper(lr=3e-5, batch=8, iterations=400_000, crop=1024, arguments={"global_skip": True},
+                       coder={"iterations": 300_000, "batch": 16, "crop": 256}),
+        smoke(64, "judgement: 16 by 16 of the latent")),
+    reasons={
+        "degradation": "measured: chapter 19, against eight real pairs", "lam": HALF_SPREAD,
+        "protocol": WHOLE, "latent": "published: Refusion, for pictures of 24 megapixels", **ONE_CALL})
+
+TWO_EYES = Task(
+    "stereo-super-resolution", SCENES["stereo-super-resolution"], lam=50/255,
+    protocol="stereo-super-resolution", solver="posterior", steps=3, network="stereo-nafnet",
+    **budgets(
+        quick(3250, SHORT),
+        refusion_paper(lr=3e-5, batch=8, iterations=600_000, network="stereo-nafnet"), smoke()),
+    reasons={
+        "degradation": "measured: chapter 19, against four real pairs; x4, bicubic down and up",
+        "lam": "published: Refusion", "protocol": "published: as the challenge of 2023, the mean of both eyes",
+        "network": "published: Refusion, a NAFNet that compares the rows of both eyes (chapter 14)",
+        "solver": "judgement: as super-resolution's", "steps": "judgement: as super-resolution's"})
+
+BOKEH = Task(
+    "bokeh", SCENES["bokeh"], lam=50/255, protocol="bokeh", solver="exp-ode-2", steps=1,
+    network="lens-nafnet",
+    **budgets(
+        quick(6500, crop=128, batch=4, why={**WIDE, "crop": "judgement: a disc is up to 33 pixels wide"}),
+        refusion_paper(lr=3e-5, batch=8, iterations=1_000_000, crop=512, network="lens-nafnet", latent=True,
+                       arguments={"enc": (2, 2, 4, 8), "mid": 12, "dec": (2, 2, 2, 2)},
+                       coder={"width": 64, "mult": (1, 2, 4), "embed": 4, "iterations": 300_000,
+                              "batch": 16, "crop": 256}),
+        smoke()),
+    reasons={
+        "degradation": "measured: chapter 19, against six real pairs", "lam": HALF_SPREAD, "protocol": WHOLE,
+        "network": "published: Refusion, a NAFNet that is told the lenses (chapter 14)",
+        "latent": "judgement: without at the small budgets, whose pictures are small; Refusion has one",
+        **ONE_CALL})
+
 # %% ../nbs/27_tasks.ipynb #2dcbc9b6
 TASKS: dict[str, Task] = {task.name: task for task in (
-    DERAINING, DEBLURRING, DENOISING, SUPER_RESOLUTION, INPAINTING, DEHAZING)}
+    DERAINING, DEBLURRING, DENOISING, SUPER_RESOLUTION, INPAINTING, DEHAZING,
+    SHADOWS, THICK_HAZE, TWO_EYES, BOKEH)}
+
+# %% ../nbs/27_tasks.ipynb #f0d4a5c3
+IRSDE_TASKS = [name for name, task in TASKS.items() if "IR-SDE" in task.paper]
+REFUSION_TASKS = [name for name in TASKS if name not in IRSDE_TASKS]

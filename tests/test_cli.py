@@ -28,7 +28,8 @@ from irsde.shell import ARGUMENT, for_shell, options_of
 
 from .conftest import fill, picture
 
-TASKS = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
+ALONE = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing",
+         "shadow-removal", "nonhomogeneous-dehazing", "bokeh"]  # of one picture each
 SMALL = dict(budget="smoke", iterations=2, batch=2, crop=16)
 
 
@@ -89,7 +90,7 @@ def test_help_names_every_verb():
     assert "exp-ode-2" in irsde("solvers").output
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ALONE)
 def test_degrade(photos, tmp_path, task):
     out = irsde("degrade", photos, "--out", tmp_path / "lq", "--task", task)
     assert len(out.stdout.split()) == 3 and "3 done" in out.stderr
@@ -236,7 +237,7 @@ def test_train_evaluate_and_make_again(photos, tmp_path):
     assert methods == ["input", "irsde", "irsde, ensemble of 2"]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ALONE)
 def test_every_task_trains(photos, tmp_path, task):
     path = train_task(
         Recipe(task=task, clean=str(photos), **SMALL), tmp_path / "run", cpu=True, progress=False
@@ -244,6 +245,7 @@ def test_every_task_trains(photos, tmp_path, task):
     restorer = Restorer.from_pretrained(path)
     assert restorer.task == task
     options = {"mask": np.arange(32) % 8 * np.ones((32, 1)) > 0} if task == "inpainting" else {}
+    options |= {"lens": (16, 1.8, 20)} if task == "bokeh" else {}
     assert np.asarray(restorer(photos / "p0.png", **options)).shape == (
         (128, 128, 3) if task == "super-resolution" else (32, 32, 3)
     )
@@ -349,7 +351,7 @@ def test_a_case_that_fails_is_named_and_left_out():
 
 
 def test_cases_know_what_the_restorer_gets(photos):
-    for task in TASKS:
+    for task in ALONE:
         case = FromClean(task, photos)[0]
         assert case.x0.shape == case.mu.shape == (3, 32, 32)
         assert case.given.shape == ((3, 8, 8) if task == "super-resolution" else (3, 32, 32))

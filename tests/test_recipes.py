@@ -21,7 +21,7 @@ from irsde.results import trained
 from irsde.runs import read_config
 from irsde.schedule import ThetaSchedule
 from irsde.scoring import name_of
-from irsde.tasks import TASKS
+from irsde.tasks import IRSDE_TASKS, TASKS
 from irsde.training import Settings
 
 SMALL = dict(budget="smoke", preset="tiny", iterations=2, batch=2, crop=16)
@@ -241,7 +241,7 @@ def test_a_look_at_everything_beforehand(photos, tmp_path):
 # ---- one channel, a pattern, small pictures
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [*IRSDE_TASKS, "shadow-removal"])
 def test_weights_for_grey(photos, tmp_path, task):
     path = go(recipe(photos, task=task, channels=1), tmp_path / "run")
     net, _, about = load(path)

@@ -6,17 +6,20 @@ import pytest
 import torch
 
 from irsde import unet
+from irsde.latent import LatentUNet
 from irsde.metrics import PROTOCOLS
 from irsde.sampling import SOLVERS
 from irsde.sde import IRSDE, DenoisingSDE
-from irsde.tasks import TASKS
+from irsde.tasks import IRSDE_TASKS, REFUSION_TASKS, TASKS
 from irsde.training import Settings
 
-NAMES = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
+SIX = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
+FOUR = ["shadow-removal", "nonhomogeneous-dehazing", "stereo-super-resolution", "bokeh"]
+NAMES = SIX + FOUR
 
 
-def test_the_six():
-    assert list(TASKS) == NAMES
+def test_their_names():
+    assert list(TASKS) == NAMES and (IRSDE_TASKS, REFUSION_TASKS) == (SIX, FOUR)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,7 +28,8 @@ def test_every_value_has_a_reason(name):
     assert task.name == name and not task.unexplained
     assert task.protocol in PROTOCOLS and task.solver in SOLVERS
     for budget in ("smoke", "quick", "paper", "paper-bf16", "IR-SDE", "Refusion"):
-        assert not task.budget(budget).unexplained
+        if budget == "IR-SDE" and name in FOUR: continue
+        assert not task.budget(budget).unexplained and not task.at(budget).unexplained
     assert isinstance(task.sde(), DenoisingSDE if name == "denoising" else IRSDE)
     assert pickle.loads(pickle.dumps(task)) == task
     assert task.conditional == (name != "denoising")
@@ -47,17 +51,28 @@ def test_paper_budgets_say_how_they_are_run(name):
     task = TASKS[name]
     paper, half = task.settings("paper"), task.settings("paper-bf16")
     assert {key for key in paper if paper[key] != half[key]} == {"budget", "precision"}
-    assert paper == {**task.settings("IR-SDE"), "budget": "paper"}
+    assert paper == {**task.settings("IR-SDE" if name in SIX else "Refusion"), "budget": "paper"}
     for budget in ("paper", "Refusion"):
         values = task.settings(budget)
         settings = Settings.of(values)
         assert (settings.precision, settings.save_every, settings.validate_every) == ("no", 5000, 5000)
         assert (values["validate_solver"], values["validate_steps"]) == ("posterior", 10)
         assert task.budget(budget).reasons["precision"].startswith("published: ")
-    assert task.settings("Refusion")["iterations"] == 700_000
+    longest = {"nonhomogeneous-dehazing": 400_000, "stereo-super-resolution": 600_000, "bokeh": 1_000_000}
+    assert task.settings("Refusion")["iterations"] == longest.get(name, 700_000)
     assert Settings.of(half).precision == "bf16"
     quick = task.settings("quick")
     assert Settings.of(quick).save_every == 500 and quick["validate_solver"] is None
+
+
+def test_what_works_in_a_latent():
+    assert [name for name in NAMES if TASKS[name].latent] == ["nonhomogeneous-dehazing"]
+    assert [name for name in NAMES if TASKS[name].at("paper").latent] == ["nonhomogeneous-dehazing", "bokeh"]
+    coder = LatentUNet(**{k: v for k, v in TASKS["bokeh"].budget("paper").coder.items()
+                          if k in LatentUNet().arguments})
+    assert sum(weights.numel() for weights in coder.parameters()) == 6_155_139
+    with pytest.raises(ValueError, match="has no latent to begin at"):
+        TASKS["denoising"].but("judgement: a test", latent=True)
 
 
 def test_denoising_has_the_published_network():
