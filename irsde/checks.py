@@ -63,3 +63,9 @@ def listed(
     "The first few of many names in one line, and how many more there are"
     words = list(map(str, names))
     return comma.join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+def in_groups(reasons: dict[str, str], how: str) -> str:
+    "Names by what is said of them: `no PSNR, SSIM: too small; no LPIPS: ...`"
+    groups: dict[str, list[str]] = {}
+    for name, reason in reasons.items(): groups.setdefault(reason, []).append(name)
+    return "; ".join(how.format(", ".join(names), why) for why, names in groups.items() if why)

@@ -44,8 +44,8 @@ def main() -> None:
     keep_memory()
 
 # %% ../nbs/46_cli.ipynb #886c48d2
-TASKS = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing"]
-REFUSION = ["shadow-removal", "nonhomogeneous-dehazing", "stereo-super-resolution", "bokeh"]
+TASKS = ["deraining", "deblurring", "denoising", "super-resolution", "inpainting", "dehazing",
+         "shadow-removal", "nonhomogeneous-dehazing", "stereo-super-resolution", "bokeh"]
 
 class NoiseLevel(click.ParamType):
     "A level in image units, as 10/255 or as 0.039"
@@ -78,7 +78,9 @@ SAMPLING = (
            "[default: the weights' own, or 1 with --solver or --steps]", int),
     option("--tile", "Side of the network's tiles; 0: none. [default: 512 above a megapixel]", FROM_0),
     option("--mask", "Of inpainting: a file, or a folder with one for each name; white is kept."),
-    flag("--invert-mask", help="Of inpainting: black is kept."))
+    flag("--invert-mask", help="Of inpainting: black is kept."),
+    option("--lens --lenses lenses", "Of bokeh: source, target and disparity, as 16,f/1.8,40; "
+           "or a file with a line for each picture.", metavar="LENS|FILE"))
 FOLDERS = (
     flag("--recursive", help="Take the folders below too, and keep their tree."),
     option("--format", "What the results are: png, tif, jpg ...", str),
@@ -143,6 +145,7 @@ def check_options(restorer, solver=None, steps=None, ensemble=None, tile=None, *
     from irsde.restore import Sampling
     asked = ("mask", "sigma", "samples", "seed", "invert_mask", "enlarged")
     restorer.check(Sampling(solver, steps, ensemble, tile), **{key: how[key] for key in asked if key in how})
+    restorer.check_lens(how.get("lenses"), "lenses")
 
 # %% ../nbs/46_cli.ipynb #3442a480
 @main.command("degrade")
@@ -162,10 +165,11 @@ def degrade_verb(inputs, out, task, sigma, factor, measured, **how):
     "Degrade INPUTS, files or folders, as TASK has it; print the paths written."
     from irsde.folders import degrade_files
     from irsde.recipes import degradation_of
-    owners = (("--sigma", sigma, "denoising"), ("--factor", factor, "super-resolution"),
-              ("--full", how["full"], "super-resolution"))
-    for name, value, owner in owners:
-        if value and task != owner: raise click.UsageError(f"{name} belongs to {owner}, not to {task}")
+    small = ("super-resolution", "stereo-super-resolution")
+    owners = ("--sigma", sigma, ("denoising",)), ("--factor", factor, small), ("--full", how["full"], small)
+    for name, value, tasks in owners:
+        if value and task not in tasks:
+            raise click.UsageError(f"{name} belongs to {' and '.join(tasks)}, not to {task}")
     lost = degradation_of(task, measured=measured, sigma=sigma, factor=factor)
     finish(with_bar(degrade_files, inputs, out, lost, **given(how)))
 
@@ -180,8 +184,11 @@ class RecipeCommand(Verb):
 @functools.cache
 def recipe_options() -> list[click.Option]:
     "An option for each field; what is not given stays None"
-    from irsde.recipes import Recipe, flag_of
-    return [click.Option([flag_of(f), f.name], default=None, **accepted(f)) for f in fields(Recipe)]
+    from irsde.recipes import Recipe, flag_of, kind_of
+    def flags(f): # a yes that is None may be a no as well
+        both = f.default is None and kind_of(f)[0] is bool
+        return f"{flag_of(f)}/--no-{flag_of(f)[2:]}" if both else flag_of(f)
+    return [click.Option([flags(f), f.name], default=None, **accepted(f)) for f in fields(Recipe)]
 
 def accepted(f: Any) -> dict[str, Any]:
     "What click is to accept for a field of a recipe, and its help"
@@ -278,7 +285,7 @@ def evaluate_verb(out, **options):
     "Score weights on a folder; print a row a picture and their mean."
     from irsde.evaluate import check_options
     from irsde.recipes import evaluate_task
-    owned = {name: options[name] for name in ("measured", "mask", "invert_mask", "sigma")}
+    owned = {name: options[name] for name in ("measured", "mask", "invert_mask", "sigma", "lenses")}
     with usage(): check_options(options["task"] or TASKS[0], **(owned if options["task"] else {}))
     kept = f"no score is kept; the pictures restored so far are in {out}" if out else "no score is kept"
     scores = with_bar(evaluate_task, kept=kept, **given({**options, "out": out}))
@@ -295,7 +302,7 @@ def evaluate_verb(out, **options):
 @main.command("convert")
 @click.argument("official", type=Place())
 @option("--out", "File to write, FILE.safetensors.", required=True)
-@option("--task", "What it was trained for.", click.Choice([*TASKS, *REFUSION]), required=True)
+@option("--task", "What it was trained for.", click.Choice(TASKS), required=True)
 @option("--lam", "Its noise level; the published one if left out.", NoiseLevel())
 @option("--steps n_steps", "Its T; the published one if left out.", COUNT)
 @option("--key", "Which weights, if the file has several: params_ema, say.", str)

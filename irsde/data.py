@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from .cameras import Lenses, told_lens
 from .checks import listed, number, whole
+from .eyes import opener
 
 # names that belong to this module as well
 from irsde.images import (  # noqa: F401
@@ -53,6 +54,7 @@ def window(
     crop: int | None,            # Side of the square to cut out, or None: all of it
     augment: bool | str,         # False; True: flips, transposition; "mirror": left and right only
     generator: torch.Generator,  # The same draws are made whatever the options
+    views: int = 1,              # Pictures in one: two eyes change places in a mirror, and are not turned
 ) -> Callable[[np.ndarray], np.ndarray]: # (h, w, c) -> (crop, crop, c), a view or a copy
     "A random cut and turn, the same for every picture of this size"
     def span(n): # what to take of a side of n pixels
@@ -63,11 +65,15 @@ def window(
     upset, mirror, transpose = (torch.rand(3, generator=generator) < 0.5).tolist()
     def cut(pixels):
         pixels = pixels[rows][:, cols]
-        if augment and mirror: pixels = pixels[:, ::-1]
+        if augment and mirror: pixels = pixels[:, ::-1] if views == 1 else eyes_swapped(pixels[:, ::-1])
         if augment in (False, "mirror"): return pixels
         if upset: pixels = pixels[::-1]
-        return pixels.swapaxes(0, 1) if transpose else pixels
+        return pixels.swapaxes(0, 1) if transpose and views == 1 else pixels
     return cut
+
+def eyes_swapped(pixels: np.ndarray) -> np.ndarray:
+    "(h, w, c) with the channels of the right eye before those of the left one"
+    return np.concatenate(np.split(pixels, 2, -1)[::-1], -1)
 
 # %% ../nbs/21_data.ipynb #a371bb40
 def check_options(crop: int | None, augment: bool | str) -> None:
@@ -104,7 +110,9 @@ class CleanImages:
         skip_damaged: bool = False, # Decode all files first, and leave out those that cannot be read
     ):
         check_options(crop, augment)
-        self.x0 = Pictures(source, channels, alpha, skip_damaged)
+        self.views = getattr(degrade, "views", 1)
+        open_ = opener(source, None if self.views > 1 else 1) # two eyes, or photos of which they are made
+        self.x0 = open_(source, channels, alpha, skip_damaged)
         self.x0.keep(self.x0.sound(), cache)
         self.names = self.x0.names # of each picture, without ending
         self.degrade, self.seed = degrade, seed
@@ -116,8 +124,9 @@ class CleanImages:
         epoch, i = split_key(key, len(self))
         generator = seeded(self.seed, epoch, i, 1)
         pixels = self.x0[i]
-        x0 = to_tensor(window(pixels.shape[:2], self.crop, self.augment, generator)(pixels))
-        seen = x0[:1] if self.x0.is_grey(i, pixels) else x0
+        views = self.views if pixels.shape[-1] == 6 else 1
+        x0 = to_tensor(window(pixels.shape[:2], self.crop, self.augment, generator, views)(pixels))
+        seen = x0[:1] if self.views == 1 and self.x0.is_grey(i, pixels) else x0
         clean, mu, lenses = make_pair(self.degrade, seen[None], generator)
         if mu.shape != clean.shape:
             made, wanted = tuple(mu[0].shape), tuple(clean[0].shape)
@@ -178,11 +187,13 @@ class PairedImages:
         pattern: str | None = None, # Likewise: how a degraded picture is called, as "{}x4"
         factor: float | None = None, # How much smaller the degraded ones are; the clean are cut to fit
         skip_damaged: bool = False, # Decode all files first, and leave out pairs that cannot be read
+        views: int = 1,           # 2: each side has two eyes, in files of their own or in six channels
         lenses: Any = None,       # A file for `read_lenses`, or the like by name: items have a third part
     ):
         check_options(crop, augment)
         check_fit(fit, factor)
-        self.x0, self.mu = (Pictures(side, channels, alpha, skip_damaged) for side in (clean, degraded))
+        self.x0, self.mu = (opener(side, views)(side, channels, alpha, skip_damaged)
+                            for side in (clean, degraded))
         for pictures in (self.x0, self.mu): refuse_twins(pictures)
         partners = pair_names(self.mu.names, self.x0.names, key, pattern)
         self.keep_whole(partners, cache)
@@ -190,7 +201,7 @@ class PairedImages:
         known = None if lenses is None else Lenses(lenses)
         self.lenses = None if known is None else [told_lens(known.of(name))[0] for name in self.names]
         self.crop, self.augment = crop, augment
-        self.seed, self.fit, self.factor = seed, fit, factor
+        self.seed, self.fit, self.factor, self.views = seed, fit, factor, views
         self.check_sizes()
         warn_of_order(degraded, clean, self)
 
@@ -252,7 +263,7 @@ class PairedImages:
     def __getitem__(self, key: int | tuple[int, int]) -> tuple[Tensor, ...]:
         epoch, i = split_key(key, len(self))
         x0, mu = self.fitted(i)
-        cut = window(x0.shape[:2], self.crop, self.augment, seeded(self.seed, epoch, i, 1))
+        cut = window(x0.shape[:2], self.crop, self.augment, seeded(self.seed, epoch, i, 1), self.views)
         pair = to_tensor(cut(x0)), to_tensor(cut(mu))
         return pair if self.lenses is None else (*pair, self.lenses[i])
 

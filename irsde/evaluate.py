@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from . import data, degrade, metrics
-from .checks import listed, one_of
+from .cameras import Lenses, asked_lens
+from .checks import one_of
 from .images import is_grey, read_image, write_image
 from .masks import mask_for, read_mask
 from .metrics import SCORES, Protocol, as_protocol, device_name, lpips_here
-from .names import folded
+from .scenes import SCENES
 from .tasks import TASKS
 
 # %% ../nbs/31_evaluate.ipynb #ab3d1531
@@ -36,19 +37,21 @@ class Case:
     `given` is what the restorer gets: `mu`, or super-resolution's small picture.
     """
     name: str
-    x0: Tensor    # (3, h, w) clean
+    x0: Tensor    # (3, h, w) clean; (6, h, w) of two eyes, left before right
     mu: Tensor    # (3, h, w) degraded, of the same size
     given: Tensor # (3, h', w')
-    options: dict[str, Any] = field(default_factory=dict) # Of the restorer's call: mask, sigma, enlarged
+    options: dict[str, Any] = field(default_factory=dict) # Of the restorer's call: mask, sigma, lens ...
     notes: tuple[str, ...] = () # What a reader of its scores should know
     cut: bool = False            # Whether x0 is a part only of super-resolution's clean picture
 
 # %% ../nbs/31_evaluate.ipynb #9721c6f2
+ENLARGED = "super-resolution", "stereo-super-resolution" # Tasks whose pictures are given small
 OWNERS = { # Option -> the tasks that it is for
     "measured": ("deraining", "deblurring", "inpainting", "dehazing"),
     "mask": ("inpainting",),
     "invert_mask": ("inpainting",),
     "sigma": ("denoising",),
+    "lenses": ("bokeh",),
 }
 
 def check_options(task: str, **given: Any) -> None:
@@ -100,13 +103,14 @@ class FromClean:
         skip_damaged: bool = False,         # Leave out files that cannot be read, which are refused otherwise
     ):
         check_options(task, measured=measured, mask=mask, invert_mask=invert_mask, sigma=sigma)
-        record = degrade.DEGRADATIONS[task] # as a file has it: holes are white
+        record: Any = {**degrade.DEGRADATIONS, **SCENES}[task] # as a file has it: holes are white
         if measured: record = degrade.measured(task, measured)
         self.degradation: Any = record if sigma is None else replace(record, sigma=sigma)
         self.task, self.seed = task, seed
         self.mask, self.invert_mask, self.blind = mask, invert_mask, blind
         with in_words():
-            self.pictures = data.CleanImages(clean, self.degrade, seed=seed, skip_damaged=skip_damaged)
+            makes = self.degradation if hasattr(record, "pair") else self.degrade # both sides of a pair
+            self.pictures = data.CleanImages(clean, makes, seed=seed, skip_damaged=skip_damaged)
 
     @property
     def names(self) -> list[str]: return self.pictures.names
@@ -114,20 +118,21 @@ class FromClean:
 
     def degrade(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         "What `data` is to do to a picture; with masks from files, and to shrink it, `__getitem__` does it"
-        later = self.mask is not None or self.task == "super-resolution"
+        later = self.mask is not None or self.task in ENLARGED
         return clean if later else self.degradation(clean, generator)
 
     def __getitem__(self, i: int) -> Case:
-        x0, mu = self.pictures[i]
+        x0, mu, *lens = self.pictures[i]
         if self.task == "inpainting": return self.with_holes(i, x0)
-        if self.task == "super-resolution": return self.shrunk(i, x0)
+        if self.task in ENLARGED: return self.shrunk(i, x0)
+        if lens: return Case(self.names[i], x0, mu, mu, {"lens": asked_lens(lens[0])})
         told = self.task == "denoising" and not self.blind
         return Case(self.names[i], x0, mu, mu, {"sigma": self.degradation.sigma} if told else {})
 
     def shrunk(self, i: int, x0: Tensor) -> Case:
         "A case of super-resolution: the small picture, and the enlarged one; grey ones stay grey"
         x0, notes = cut_to(x0, self.degradation.factor)
-        small = self.degradation.shrink(x0[None, :1] if is_grey(x0) else x0[None])
+        small = self.degradation.shrink(x0[None, :1] if shows_grey(x0) else x0[None])
         mu = self.degradation.enlarge(small, x0.shape[1:])
         given, mu = (x[0].expand(len(x0), -1, -1) for x in (small, mu))
         return Case(self.names[i], x0, mu, given, notes=notes, cut=bool(notes))
@@ -163,13 +168,19 @@ class FromPairs:
         sigma: float | None = None,     # Of denoising; None: the restorer estimates it
         pattern: str | None = None,     # How the degraded pictures are called: "{}x4"
         skip_damaged: bool = False,     # Leave out files that cannot be read, which are refused otherwise
+        lenses: Any = None,             # Of bokeh: a file, a line a picture; {name: three}; or three for all
     ):
-        check_options(task, mask=mask, invert_mask=invert_mask, sigma=sigma)
+        check_options(task, mask=mask, invert_mask=invert_mask, sigma=sigma, lenses=lenses)
+        if task in OWNERS["lenses"] and lenses is None:
+            raise ValueError(f"pairs for {task} need lenses=, a file with a line for each picture: name, "
+                             "source lens, target lens, disparity")
+        self.lenses = None if lenses is None else Lenses(lenses)
         self.task, self.mask, self.invert_mask = task, mask, invert_mask
         self.options: dict[str, Any] = {} if sigma is None else {"sigma": sigma}
         own: Any = TASKS[task].degradation
         how: dict[str, Any] = {"fit": "centre"} if task == "dehazing" else {}
-        if task == "super-resolution": how = {"fit": own.enlarge, "factor": own.factor}
+        if task in ENLARGED: how = {"fit": own.enlarge, "factor": own.factor}
+        how["views"] = getattr(own, "views", 1)
         self.factor = how.get("factor", 1)
         how |= {"pattern": pattern, "skip_damaged": skip_damaged}
         with in_words(): self.pictures = data.PairedImages(degraded, clean, **how)
@@ -180,8 +191,9 @@ class FromPairs:
 
     def __getitem__(self, i: int) -> Case:
         x0, mu = self.pictures[i]
-        if self.task == "super-resolution": return self.shrunk(i, x0, mu)
+        if self.task in ENLARGED: return self.shrunk(i, x0, mu)
         options, notes = dict(self.options), []
+        if self.lenses: options["lens"] = self.lenses.of(self.names[i])
         if self.mask is not None:
             mask = mask_for(self.mask, self.names[i])
             options["mask"], notes = read_mask(mask, mu.shape[1:], self.invert_mask)
@@ -197,30 +209,16 @@ class FromPairs:
             notes += ("the degraded picture has the clean one's size: it is taken as enlarged already",)
         return Case(self.names[i], x0, mu, mu, {"enlarged": True}, notes, cut)
 
-# %% ../nbs/31_evaluate.ipynb #b5b890e4
-def check_distinct(cases: FromClean | FromPairs) -> None:
-    "A ValueError that names pictures whose results would have one name, on any operating system"
-    files = getattr(cases.pictures, "mu", cases.pictures.x0).paths or cases.names
-    found: dict[str, list[str]] = {}
-    for name, file in zip(cases.names, files):
-        found.setdefault(folded(name), []).append(str(file))
-    clashes = [f"{' and '.join(equal)} to {name}.png" for name, equal in found.items() if len(equal) > 1]
-    if clashes:
-        raise ValueError("results are named as their pictures, and some would be written over another: "
-                         f"{listed(clashes, 3, '; ')}. Rename them, or score them without out=")
-
-def check_apart(out: str | Path, cases: FromClean | FromPairs) -> None:
-    "A ValueError if results in `out` would lie among the pictures that are scored, or over each other"
-    check_distinct(cases)
-    sides = [getattr(cases.pictures, side, None) for side in ("x0", "mu")]
-    inputs = {path.resolve() for side in sides if side for path in side.paths or ()}
-    folder = Path(out).resolve()
-    results = {folder / f"{name}.png" for name in cases.names}
-    if folder in {path.parent for path in inputs} or results & inputs:
-        raise ValueError(f"the output folder {out} is an input's: choose another, "
-                         "inputs are never written over")
-
 # %% ../nbs/31_evaluate.ipynb #f00d6488
+def shows_grey(x0: Tensor) -> bool:
+    "Whether a single picture (c, h, w) is grey"
+    return len(x0) <= 3 and is_grey(x0)
+
+def asked_with(case: Case, restore: Any) -> dict[str, Any]:
+    "The case's options; without its lenses for a `Restorer` whose network is told none"
+    known = getattr(restore, "asks_lens", True)
+    return {name: value for name, value in case.options.items() if known or name != "lens"}
+
 def restored_by(
     restore: Callable, case: Case, options: dict[str, Any], clock: Callable,
 ) -> tuple[Tensor, float, list[str]]:
@@ -228,7 +226,7 @@ def restored_by(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         start = clock()
-        restored = restore(case.given, **case.options, **options)
+        restored = restore(case.given, **asked_with(case, restore), **options)
         seconds = clock() - start
     for other in caught: # of no interest to a reader of scores, perhaps to a programmer
         if other.category is not UserWarning:
@@ -241,7 +239,7 @@ def compared(case: Case, restored: Tensor, protocol: Protocol, lpips: bool) -> d
     pairs = [metrics.check_pair(x[None], case.x0[None], what=case.name) for x in sides]
     frame, (note, _) = metrics.scored(pairs, protocol, lpips)
     before, after = frame.to_dict("records")
-    grey = is_grey(case.x0)
+    grey = shows_grey(case.x0)
     odd = ["the clean picture is grey and the degraded one is in colour"] * (grey and not is_grey(case.mu))
     return {**{f"input {key}": value for key, value in before.items()}, **after,
             "lacks": note, "odd": odd, "grey": grey, "cut": case.cut}
@@ -302,7 +300,7 @@ def protocol_for(restore: Any, cases: Any) -> str:
 
 # %% ../nbs/31_evaluate.ipynb #13b38ce7
 def evaluate(
-    restore: Callable[..., Tensor], # A `Restorer`, or whatever takes (3, h, w), mask=, sigma= and returns it
+    restore: Callable[..., Tensor], # A `Restorer`, or what takes a picture and mask=, sigma=, lens= as well
     cases: FromClean | FromPairs | list[Case],
     protocol: Protocol | str | None = None, # None: the checkpoint's or the task's
     *,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from .checks import one_of
 
@@ -81,3 +82,11 @@ def inception_path(weights: Path | str | None, download: bool) -> Path:
                                 "fetch them once, with a network, by download=True")
     torch.load(path, map_location="cpu", weights_only=True)
     return path
+
+class Bytes(torch.utils.data.Dataset):
+    "Pictures as uint8 RGB, the way torch-fidelity takes them"
+    def __init__(self, pictures: list[Tensor]): self.pictures = pictures
+    def __len__(self) -> int: return len(self.pictures)
+    def __getitem__(self, i: int) -> Tensor:
+        x = self.pictures[i].detach().float().cpu().clamp(0, 1)
+        return (255 * x).round().to(torch.uint8).expand(3, -1, -1)

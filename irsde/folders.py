@@ -11,19 +11,23 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .cameras import Lenses
 from .checks import one_of, whole
 from .data import seeded
+from .degrade import Downscale
 from .images import check_format, check_values, is_grey, lost, make_folder, read, read_image, write
 from .masks import mask_for, was_turned
 from irsde.outputs import (
     Paths,
+    Place,
     check_mask,
     ending_of,
     lossless_ending,
@@ -39,14 +43,15 @@ from irsde.outputs import (
     told_of,
 )
 from .restore import Restorer, Sampling
-from .work import Entry, Heard, Work, limit
+from .work import Entry, Heard, Work, in_pairs, limit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% ../nbs/30_folders.ipynb #13ec76eb
 OTHERS = ("mask", "sigma", "samples", "seed", "overwrite", "batch", "progress", "callback", "recursive",
-          "format", "quality", "max_pixels", "invert_mask", "enlarged") # Options that are not of `Sampling`
+          "format", "quality", "max_pixels", "invert_mask", "enlarged",
+          "lenses") # Options that are not of `Sampling`
 
 # %% ../nbs/30_folders.ipynb #41404545
 def restore_files(
@@ -68,6 +73,7 @@ def restore_files(
     max_pixels: int | None = None, # Of the largest picture that is read
     invert_mask: bool = False, # Black is kept
     enlarged: bool = False,    # Of super-resolution: the pictures have their full size already
+    lenses: Any = None,        # Of bokeh: a file with a line a picture, {name: three}, or three for all
     **options: Any,            # Of `Sampling`: solver, steps, ensemble, tile, overlap, clamp_x0
 ) -> "pd.DataFrame":           # A row a file: file, out, status, width, height, sigma, seconds, error, notes
     """Restore every picture and write it under its own name to `out`; a table of what became of each file
@@ -76,17 +82,16 @@ def restore_files(
     says how many, and the same call goes on there. A ValueError for an option that cannot be right or a
     folder where inputs could be written over, a TypeError for an option that there is not."""
     check_restorer(restorer)
-    how, given = Sampling.of(options, *OTHERS), dict(mask=mask, sigma=sigma)
-    given |= dict(invert_mask=invert_mask, enlarged=enlarged)
+    how = Sampling.of(options, *OTHERS)
+    given = dict(mask=mask, sigma=sigma, invert_mask=invert_mask, enlarged=enlarged)
     restorer.check(how, samples=samples, seed=seed, **given)
     size = whole("batch", (8 if restorer.device.type == "cuda" else 1) if batch is None else batch)
-    ending = ending_of(format, out)
-    planned = plan(inputs, out, ending, recursive=recursive, maps=samples > 1, overwrite=overwrite)
-    check_mask(mask, planned)
-    if told := shared_masks(mask, planned): warnings.warn(told, stacklevel=2)
+    planned = plan(inputs, out, ending_of(format, out), recursive=recursive or restorer.views > 1,
+                   maps=samples > 1, overwrite=overwrite) # eyes may lie in a folder each
+    planned = as_asked(restorer, planned, mask)
     (rank, world), best = shares(), quality_of(quality, planned)
     work = FolderWork(settings_of(restorer, how, samples, seed, given), overwrite, best, limit(max_pixels),
-                      restorer, how, given, samples, seed, callback)
+                      restorer, how, given, samples, seed, callback, lenses_for(restorer, lenses))
     return work.table(planned[rank::world], size, out, progress)
 
 # %% ../nbs/30_folders.ipynb #d2eccbaf
@@ -95,6 +100,18 @@ def check_restorer(restorer: Any) -> None:
     if not isinstance(restorer, Restorer):
         raise TypeError("restore_files takes pictures, a folder for results and a Restorer, which "
                         f"Restorer.from_pretrained(TASK) makes, not a {type(restorer).__name__}")
+
+def lenses_for(restorer: Restorer, lenses: Any) -> Lenses | None:
+    "Whom to ask for the lenses of a picture; an error if the model needs some or takes none, or for the file"
+    restorer.check_lens(lenses, "lenses")
+    return None if lenses is None else Lenses(lenses)
+
+def as_asked(restorer: Restorer, planned: list[Place], mask: Any) -> list[Place]:
+    "The places, of eyes in pairs; a ValueError where results would lie among the masks"
+    if restorer.views > 1: planned = in_pairs(planned)
+    check_mask(mask, planned)
+    if told := shared_masks(mask, planned): warnings.warn(told, stacklevel=3)
+    return planned
 
 # %% ../nbs/30_folders.ipynb #38debe25
 @dataclass
@@ -106,27 +123,38 @@ class FolderWork(Work):
     samples: int
     seed: int
     callback: Callable | None
+    lenses: Lenses | None = None
 
     def made_by(self, entry: Entry) -> dict[str, Any]:
-        "The settings, and the mask"
-        if self.given["mask"] is None: return super().made_by(entry)
-        try: entry.mask = mask_for(self.given["mask"], entry.path)
-        except ValueError: return super().made_by(entry)
-        return {**super().made_by(entry), "mask": sum_of(entry.mask)}
+        "The settings, and the mask or the lenses"
+        by = dict(super().made_by(entry))
+        try:
+            if self.lenses: by["lens"] = [*self.lens_of(entry)]
+            if self.given["mask"] is None: return by
+            entry.mask = mask_for(self.given["mask"], entry.path)
+        except ValueError: return by # `ready` says why
+        return {**by, "mask": sum_of(entry.mask)}
+
+    def lens_of(self, entry: Entry) -> Any:
+        "The lenses of a picture, by its name; None for a model that is told none"
+        return self.lenses and self.lenses.of(entry.path.with_suffix("").as_posix())
 
     def ready(self, entry: Entry) -> None:
         "Read the picture, and make it ready for the sampler"
-        entry.stamp, mask = stamp(entry.path), mask_for(self.given["mask"], entry.path)
+        files, mask = entry.place.files, mask_for(self.given["mask"], entry.path)
+        entry.stamps = [stamp(file.path) for file in files]
         if isinstance(mask, (str, os.PathLike)) and os.path.exists(mask) and entry.path.samefile(mask):
             raise ValueError("it would be its own mask: masks lie in a folder of their own")
-        picture = read(entry.path, **self.limit)
-        given = {**self.given, "mask": mask, "turned": mask is not None and was_turned(entry.path)}
-        job = self.restorer.prepare(picture, **given)
-        check_format(entry.place.target, job.picture.values)
-        make_folder(entry.place.target.parent)
+        pictures = [read(file.path, **self.limit) for file in files]
+        given = {**self.given, "mask": mask, "turned": mask is not None and was_turned(entry.path),
+                 "lens": self.lens_of(entry)}
+        job = self.restorer.prepare(pictures[0] if len(files) == 1 else (pictures[0], pictures[1]), **given)
+        for file, picture in zip(files, job.pictures):
+            check_format(file.target, picture.values)
+            make_folder(file.target.parent)
         entry.job, entry.sigma = job, job.sigma
-        entry.size = (picture.values.shape[1], picture.values.shape[2])
-        entry.notes = [*picture.notes, *job.notes]
+        entry.size = (pictures[0].values.shape[1], pictures[0].values.shape[2])
+        entry.notes = [*(note for picture in pictures for note in picture.notes), *job.notes]
         entry.status = "ready"
 
     def finish(self, group: list[Entry]) -> None:
@@ -154,14 +182,15 @@ class FolderWork(Work):
 
     def keep(self, entry: Entry, mean: Tensor, std: np.ndarray | None) -> None:
         "Write; the map first: a file that is there says that all of its picture is"
-        place, job = entry.place, entry.job
-        if std is not None and place.map:
-            levels = (std[None] * 2 * 65535).clip(0, 65535).round().astype(np.uint16)
-            self.write(place.map, lambda part: write(part, levels), map_of=place.target.name)
-        assert job is not None
-        new = job.picture.like(mean, job.keep)
-        entry.notes += [*new.notes, *lost(new, place.target)]
-        self.keep_result(entry, new)
+        files = entry.place.files
+        for k, file in enumerate(files):
+            if std is None or not file.map: continue
+            levels = (np.split(std, len(files), 1)[k][None] * 2 * 65535).clip(0, 65535).round()
+            self.write(file.map, partial(write, picture=levels.astype(np.uint16)), map_of=file.target.name)
+        assert entry.job is not None
+        for k, new in enumerate(entry.job.made(mean)):
+            entry.notes += [*new.notes, *lost(new, files[k].target)]
+            self.keep_result(entry, new, k)
         entry.status = "restored"
 
 # %% ../nbs/30_folders.ipynb #30ff9bdd
@@ -202,11 +231,14 @@ def degrade_files(
     one_of("channels", channels, (None, 1, 3))
     one_of("alpha", alpha, ("refuse", "drop", "keep"))
     ending = ending_of(format, out, lossless_ending)
-    planned = plan(inputs, out, ending, recursive=recursive, overwrite=overwrite)
+    both = getattr(degrade, "views", 1) > 1 # eyes are degraded each by itself, if both are there
+    planned = plan(inputs, out, ending, recursive=recursive or both, overwrite=overwrite)
+    if both: planned = [file for item in in_pairs(planned) for file in item.files]
     by = dict(degradation=told_of(degrade), seed=whole("seed", seed, 0), channels=channels, alpha=alpha)
     by = {name: value for name, value in {**by, "full": full or None}.items() if value is not None}
     best = quality_of(quality, planned)
-    work = Degrading(by, overwrite, best, limit(max_pixels), degrade, seed, channels, alpha, full)
+    lossy: Any = Downscale(cast(Any, degrade).factor, cast(Any, degrade).upscale) if both else degrade
+    work = Degrading(by, overwrite, best, limit(max_pixels), lossy, seed, channels, alpha, full)
     return work.table(planned, 1, out, progress).drop(columns="sigma")
 
 # %% ../nbs/30_folders.ipynb #0d6042f1
@@ -221,7 +253,7 @@ class Degrading(Work):
 
     def ready(self, entry: Entry) -> None:
         "What can be told before the work"
-        entry.stamp, start = stamp(entry.path), time.perf_counter()
+        entry.stamps, start = [stamp(entry.path)], time.perf_counter()
         picture = read(entry.path, **self.limit)
         mu = self.degraded(entry.path)
         if self.channels is None and picture.n > len(mu[:3]): mu = torch.cat([mu[:1]] * 3 + [mu[1:]])

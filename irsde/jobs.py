@@ -20,7 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from . import tiling
+from .cameras import each_lens, told_lens
 from .checks import listed, number, one_of, whole
+from .eyes import Eyes, check_alike
 from .images import Picture
 from .latent import LatentModel
 from .masks import find_holes, mask_holes
@@ -76,6 +78,8 @@ class Job:
     sigma: float | None = None     # Noise level of the picture, of denoising
     notes: list[str] = field(default_factory=list) # What the user should hear
     way: Adapted = Adapted()       # How its noise is made like what the network knows
+    lens: Tensor | None = None     # (1, 3) of `told_lens`, if the network is told its lenses
+    right: Picture | None = None   # Of two eyes the other one: mu has the channels of both
 
     def state(self, key: tuple[int, ...]) -> Tensor:
         "mu as the network gets it, with noise of its own where a grey picture needs some"
@@ -83,10 +87,31 @@ class Job:
         return self.way.into(self.mu, z)
 
     def result(self, x0: Tensor) -> Tensor:
-        "(c, h, w) for `picture`, from (n, c, h, w)"
+        "(c, h, w) for `picture`, from (n, c, h, w); of two eyes (c, h, 2 w), side by side"
         x0, n = self.way.back(x0.flatten(0, 1).float().cpu()), self.picture.n
+        if self.right is not None: x0, n = torch.cat(x0.chunk(2), -1), max(n, self.right.n)
         if self.way.grey or len(x0) > n: x0 = x0.mean(0, keepdim=True)
         return x0 if len(x0) == n else x0.expand(n, -1, -1)
+
+    def parts(self, x0: Tensor) -> list[tuple[Picture, Tensor]]:
+        "Each picture of the job, and what `result` has of it"
+        if self.right is None: return [(self.picture, x0)]
+        def own(eye, half): return half.mean(0, keepdim=True) if len(half) > eye.n else half
+        return [(eye, own(eye, half)) for eye, half in zip(self.pictures, x0.chunk(2, -1))]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        "One, or both eyes"
+        return [self.picture] if self.right is None else [self.picture, self.right]
+
+    def made(self, x0: Tensor) -> list[Picture]:
+        "What is to be written: a picture, or both eyes'"
+        return [picture.like(part, self.keep) for picture, part in self.parts(x0)]
+
+    def back(self, x0: Tensor) -> Any:
+        "What is to be returned: the kind of thing that came, or two of them"
+        found = [picture.back(part, self.keep) for picture, part in self.parts(x0)]
+        return found[0] if self.right is None else tuple(found)
 
     @property
     def kin(self) -> object:
@@ -101,6 +126,7 @@ class Job:
         return tell
 
 # %% ../nbs/73_jobs.ipynb #83de49be
+ENLARGED = "super-resolution", "stereo-super-resolution" # Tasks whose pictures are enlarged first
 GREY = "the picture is grey: its noise is the same in all channels, which these weights have not seen"
 
 def check_signed(picture: Picture, noisy: bool = False) -> None:
@@ -148,8 +174,10 @@ class Preparing:
     about: dict
     task: str | None
     channels: int | None # Of the pictures that the network takes; None: any
+    views: int           # Pictures in one: 2 for two eyes
     regresses: bool
     denoises: bool
+    asks_lens: bool # Whether the network is told the lenses of each picture
 
     @property
     def latent(self) -> LatentModel | None:
@@ -167,30 +195,34 @@ class Preparing:
 
     def check(self,
         how: Sampling, mask: Any = None, sigma: float | None = None, samples: int = 1, seed: int = 0,
-        invert_mask: bool = False, enlarged: bool = False,
+        invert_mask: bool = False, enlarged: bool = False, lens: Any = None,
     ) -> None:
         "A ValueError unless this model can be asked so; a FileNotFoundError for a mask that is not there"
         whole("samples", samples)
         whole("seed", seed, 0, 2**64 - 1)
         kind = "is a plain regression" if self.regresses else f"is for {self.task}"
         if how.steps is not None: whole("steps", how.steps, 1, self.sde.schedule.n_steps)
-        least = self.scale * getattr(self.model, "multiple", 1)
+        least = self.scale * tiling.grid(self.model)
         if how.tile: tiling.check_tiles(how.tile, how.overlap, least)
         if self.latent and (how.ensemble or 1) > 1:
             raise ValueError(f"ensemble = {how.ensemble}: the latent of a mirrored picture is not that of "
                              "the picture, mirrored; restore the mirrored pictures themselves")
+        if self.views > 1 and (how.ensemble or 1) > 1:
+            raise ValueError(f"ensemble = {how.ensemble}: in a mirror the eyes change places, and turned "
+                             "they lie above each other; two eyes are restored as they are")
         if self.regresses and (how.solver or (how.steps or 1) > 1):
             raise ValueError("this model is a plain regression: it is called once, "
                              "and takes neither solver nor steps")
         if samples > 1: self.check_random(how, samples)
+        if lens is not None: self.check_lens(lens)
         if mask is not None and self.task != "inpainting":
             raise ValueError(f"mask= is for inpainting, this model is for {self.task}")
         if isinstance(mask, (str, os.PathLike)) and not Path(mask).exists():
             raise FileNotFoundError(f"there is no mask {mask}")
-        own = ("invert_mask", invert_mask, "inpainting"), ("enlarged", enlarged, "super-resolution")
-        for name, said, task in own:
-            if one_of(name, said, (False, True)) and self.task != task:
-                raise ValueError(f"{name}=True is for {task}, this model is for {self.task}")
+        own = ("invert_mask", invert_mask, ("inpainting",)), ("enlarged", enlarged, ENLARGED)
+        for name, said, tasks in own:
+            if one_of(name, said, (False, True)) and self.task not in tasks:
+                raise ValueError(f"{name}=True is for {' and '.join(tasks)}, this model is for {self.task}")
         if invert_mask and mask is None:
             raise ValueError("invert_mask=True turns a mask round, and there is none: pass mask= too")
         if sigma is None: return
@@ -199,6 +231,17 @@ class Preparing:
         if number("sigma", sigma, 0) > 1:
             raise ValueError(f"sigma = {sigma:g} is too much, as black is 0 and white is 1: "
                              f"noise of {sigma:g} in 255 is sigma={sigma:g}/255")
+
+    def check_lens(self, lens: Any, name: str = "lens") -> None:
+        "A ValueError if lenses are missing that this model must be told, are no lenses, or tell it nothing"
+        if lens is None and self.asks_lens:
+            file = ", or a file with a line for each picture" if name == "lenses" else ""
+            raise ValueError("this model is told source lens, target lens and disparity of a picture: give "
+                             f'{name}="16,f/1.8,40"{file}')
+        if lens is not None and not self.asks_lens:
+            kind = f"this model is for {self.task}" if self.task != "bokeh" else "this model is not"
+            raise ValueError(f"{name}= is for a model that is told lenses, {kind}")
+        if lens is not None and name == "lens": each_lens(lens)
 
     def check_random(self, how: Sampling, samples: int) -> None:
         "A ValueError if several samples would all be the same"
@@ -211,10 +254,20 @@ class Preparing:
                              f"{way}")
 
     def prepare(self,
-        picture: Picture, mask: Any = None, sigma: float | None = None, invert_mask: bool = False,
-        enlarged: bool = False, turned: bool = False,
+        picture: Picture | Eyes, mask: Any = None, sigma: float | None = None, invert_mask: bool = False,
+        enlarged: bool = False, turned: bool = False, lens: Any = None,
     ) -> Job:
         "Make a picture ready: enlarged, its holes filled, its noise measured, as the task wants it"
+        self.check_lens(lens)
+        told = None if lens is None else told_lens(lens)
+        return replace(self.ready(picture, mask, sigma, invert_mask, enlarged, turned), lens=told)
+
+    def ready(self,
+        picture: Picture | Eyes, mask: Any, sigma: float | None, invert_mask: bool, enlarged: bool,
+        turned: bool,
+    ) -> Job:
+        "Likewise, of all but what is told"
+        if isinstance(picture, tuple): return self.with_both(*picture, enlarged)
         if self.denoises and not self.regresses: return self.with_noise(picture, sigma)
         check_signed(picture, noisy=self.task == "denoising")
         notes = shallow(picture) + ([] if self.task == "denoising" else outside(picture))
@@ -223,10 +276,22 @@ class Preparing:
             holes = find_holes(picture) if mask is None else mask_holes(picture, mask, invert_mask, turned)
             picture, keep, notes = holes[0], holes[1], notes + holes[2]
         mu = picture.colour
-        if self.task == "super-resolution" and not enlarged: mu = self.enlarged(mu)
+        if self.task in ENLARGED and not enlarged: mu = self.enlarged(mu)
         if keep is not None: mu = self.filled(mu, keep)
         if self.task == "denoising" and self.channels == 3 and as_grey(mu) is not None: notes.append(GREY)
-        return Job(picture, self.to_channels(mu), t_start, keep, notes=notes)
+        return Job(picture, self.to_channels(mu, self.channels), t_start, keep, notes=notes)
+
+    def with_both(self, left: Picture, right: Picture, enlarged: bool) -> Job:
+        "Two eyes: each is enlarged by itself, then the left one's channels come before the right one's"
+        check_alike(left, right)
+        mu, n = [], max(left.n, right.n)
+        for eye in (left, right):
+            check_signed(eye)
+            colour = eye.colour.expand(n, -1, -1)
+            own = self.enlarged(colour) if self.task in ENLARGED and not enlarged else colour
+            mu.append(self.to_channels(own, self.channels and self.channels // 2))
+        notes = [note for eye in (left, right) for note in (*shallow(eye), *outside(eye))]
+        return Job(left, torch.cat(mu, 1), self.sde.schedule.n_steps, notes=notes, right=right)
 
     def with_noise(self, picture: Picture, sigma: float | None) -> Job:
         "A picture whose noise is a state of the SDE: as it is, or adapted if the network would not know it"
@@ -239,12 +304,12 @@ class Preparing:
         t_start = 0 if level < sde.std(1) / 2 else sde.matched_time(level)
         notes = shallow(picture) + too_noisy(sigma, sde.lam, way)
         if t_start == 0: notes.append("there is hardly any noise: the picture stays as it is")
-        return Job(picture, self.to_channels(mu), t_start, None, sigma, notes, way)
+        return Job(picture, self.to_channels(mu, self.channels), t_start, None, sigma, notes, way)
 
     def enlarged(self, mu: Tensor) -> Tensor:
         "(c, h, w) as large as the weights make it"
         own = {name: self.about[name] for name in ("factor", "upscale") if name in self.about}
-        degradation = replace(cast(Any, TASKS["super-resolution"].degradation), **own)
+        degradation = replace(cast(Any, TASKS[cast(str, self.task)].degradation), **own)
         return degradation.enlarge(mu[None], [round(n * degradation.factor) for n in mu.shape[1:]])[0]
 
     def filled(self, mu: Tensor, keep: np.ndarray) -> Tensor:
@@ -252,12 +317,12 @@ class Preparing:
         holes = replace(cast(Any, TASKS["inpainting"].degradation), fill=self.about.get("fill", 1.0))
         return holes.fill_in(mu[None], torch.from_numpy(keep)[None, None])[0]
 
-    def to_channels(self, mu: Tensor) -> Tensor:
+    def to_channels(self, mu: Tensor, channels: int | None) -> Tensor:
         "(c, h, w) as a batch for the network, (n, channels, h, w): n > 1 if it takes one channel at a time"
-        if self.channels in (None, len(mu)): return mu[None]
-        if len(mu) == 1: return mu.expand(self.channels, -1, -1)[None]
-        if self.channels == 1: return mu[:, None]
-        raise ValueError(f"the network takes {self.channels} channels, the picture has {len(mu)}")
+        if channels in (None, len(mu)): return mu[None]
+        if len(mu) == 1: return mu.expand(channels, -1, -1)[None]
+        if channels == 1 and self.views == 1: return mu[:, None]
+        raise ValueError(f"the network takes {channels} channels, the picture has {len(mu)}")
 
     def solver_and_steps(self, how: Sampling, t_start: int) -> tuple[Solver, int]:
         "What goes back from t_start, and in how many steps: as asked, or as the weights or the task have it"
@@ -269,6 +334,6 @@ class Preparing:
         "Copies that each call asks about; the weights' own go with their own solver and steps only"
         how = how or Sampling()
         if how.ensemble is not None: return how.ensemble
-        own = not (how.solver or how.steps or self.regresses or self.latent)
+        own = not (how.solver or how.steps or self.regresses or self.latent or self.views > 1)
         told = "ensemble" in self.about or "steps" not in self.about # older files tell steps and no ensemble
         return (self.setting("ensemble") or 1) if own and told else 1

@@ -36,8 +36,8 @@ def degradation_of(task: str, *, measured: Any = None, share: float = 1.0, synth
     lossy = known[one_of("task", task, TASKS)] if synthetic is None else synthetic
     for option, value in level.items():
         if value is None: continue
-        owner = {"sigma": "denoising", "factor": "super-resolution"}[option]
-        if task != owner: raise ValueError(f"{option} belongs to {owner}, not to {task}")
+        owners = {"sigma": ("denoising",), "factor": ("super-resolution", "stereo-super-resolution")}[option]
+        if task not in owners: raise ValueError(f"{option} belongs to {' and '.join(owners)}, not to {task}")
         lossy = replace(lossy, **{option: value})
     if measured is None: return lossy
     found: Any = made_with(measured, task, lossy, left_out(measured))
@@ -97,7 +97,7 @@ def split(groups: list[int], videos: Sequence[Any] | None = None, most: int = 4
     return [i for i, k in enumerate(groups) if of[k] not in some], [groups.index(k) for k in sorted(held)]
 
 # %% ../nbs/67_material.ipynb #94d0d0cb
-Pairs = dict[str, tuple[Tensor, Tensor]] # Name -> x0, mu
+Pairs = dict[str, tuple[Tensor, ...]] # Name -> x0, mu, and of two lenses what a network is told of them
 
 @dataclass(frozen=True)
 class Material:
@@ -131,7 +131,7 @@ def sources_of(recipe: Any, task: Task) -> dict[str, Callable[..., Any]]:
         opened["clean"] = partial(data.CleanImages, recipe.clean, lost, **how)
     if recipe.pairs is not None:
         fit = getattr(own, "enlarge", "centre" if task.name == "dehazing" else None)
-        how |= {"pattern": recipe.pattern, "factor": getattr(own, "factor", None), "fit": fit, "views": getattr(own, "views", 1)}
+        how |= {"pattern": recipe.pattern, "lenses": recipe.lenses, "factor": getattr(own, "factor", None), "fit": fit, "views": getattr(own, "views", 1)}
         opened["pairs"] = partial(data.PairedImages, *recipe.pairs, **how)
     return opened
 

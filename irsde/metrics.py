@@ -20,7 +20,8 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from .checks import listed, one_of, whole
+from . import features
+from .checks import in_groups, listed, one_of, whole
 from .features import Backbone, backbone_path, inception_path, lpips_here, lpips_network, warn_missing
 
 # %% ../nbs/23_metrics.ipynb #4b2247e3
@@ -35,15 +36,18 @@ class Protocol:
     border: int = 0                       # Pixels cut from each side
     round: bool = True                    # Clip to [0, 1] and round to 8 bits first
     centre: int | None = None             # Side of a square to cut from the middle before all else
+    views: int = 1                        # Pictures in one, 2 for two eyes: scores are the mean of theirs
 
     def __post_init__(self):
         one_of("channels", self.channels, ("rgb", "y"))
         whole("border", self.border, 0)
+        whole("views", self.views)
         if self.centre is not None: whole("centre", self.centre)
 
     def __str__(self) -> str:
         parts = [self.channels.upper(), f"border {self.border}", "8 bit" if self.round else "not rounded"]
-        return ", ".join(parts + ([f"centre {self.centre}"] if self.centre else []))
+        parts += [f"centre {self.centre}"] * bool(self.centre) + [f"mean of {self.views}"] * (self.views > 1)
+        return ", ".join(parts)
 
 # %% ../nbs/23_metrics.ipynb #9307eac0
 PROTOCOLS = {
@@ -58,6 +62,10 @@ PROTOCOLS = {
     "inpainting-whole": Protocol(),
     "dehazing": Protocol(border=4),                           # official test
     "dehazing-whole": Protocol(),                             # the field's habit
+    "shadow-removal": Protocol(),                             # challenges of 2023, as the next ones
+    "nonhomogeneous-dehazing": Protocol(),
+    "stereo-super-resolution": Protocol(views=2),             # NTIRE 2023: RGB, the mean of both eyes
+    "bokeh": Protocol(),
 }
 
 # %% ../nbs/23_metrics.ipynb #bc40d927
@@ -108,7 +116,7 @@ def lacks(
     protocol: Protocol,
 ) -> str:
     "Why pictures of this shape cannot have the score; empty where they can"
-    channels, height, width = shape[-3:]
+    channels, height, width = shape[-3] // protocol.views, *shape[-2:]
     border = 0 if score == "lpips" else protocol.border
     left = [(protocol.centre or n) - 2 * border for n in (height, width)]
     if min(height, width) < (protocol.centre or 1) or min(left) < 1:
@@ -125,10 +133,11 @@ def lacks(
 def as_measured(
     x: Tensor,          # (b, c, h, w) in [0, 1]
     protocol: Protocol,
-) -> Tensor:            # (b, c or 1, h', w') in 0..255
+) -> Tensor:            # (b, c or 1, h', w') in 0..255; of several views each a row
     "What the protocol leaves of a batch"
     x = x.to(torch.float32 if x.device.type == "mps" else torch.float64) * 255
     if why := lacks("psnr", x.shape, protocol): raise ValueError(why)
+    x = x.unflatten(1, (protocol.views, -1)).flatten(0, 1) # each view as a picture of its own
     side, border = protocol.centre, protocol.border
     if side:
         top, left = ((n - side) // 2 for n in x.shape[-2:])
@@ -145,6 +154,10 @@ def decibels(
     "PSNR of each picture of two batches as measured"
     return 10 * torch.log10(255**2 / (restored - clean).square().mean((1, 2, 3)))
 
+def over_views(scores: Tensor, protocol: Protocol) -> Tensor:
+    "The mean of each picture's views, (b,) of (b views,)"
+    return scores.unflatten(0, (-1, protocol.views)).mean(1)
+
 # %% ../nbs/23_metrics.ipynb #71e82abf
 def psnr(
     restored: Tensor,         # (b, c, h, w), [0, 1]
@@ -158,7 +171,7 @@ def psnr(
     """
     protocol = as_protocol(protocol)
     restored, clean = check_pair(restored, clean)
-    return decibels(as_measured(restored, protocol), as_measured(clean, protocol))
+    return over_views(decibels(as_measured(restored, protocol), as_measured(clean, protocol)), protocol)
 
 # %% ../nbs/23_metrics.ipynb #e48a6dec
 FIELD = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
@@ -186,7 +199,7 @@ def ssim(
     """
     protocol = as_protocol(protocol)
     restored, clean = check_pair(restored, clean)
-    return similarities(as_measured(restored, protocol), as_measured(clean, protocol))
+    return over_views(similarities(as_measured(restored, protocol), as_measured(clean, protocol)), protocol)
 
 # %% ../nbs/23_metrics.ipynb #88ffe513
 @torch.no_grad()
@@ -256,20 +269,15 @@ def scores_of(
     found, why = {}, {name: lacks(name, restored.shape, protocol) for name in SCORES[:2 + lpips]}
     if not why["psnr"]:
         pair = [as_measured(x, protocol) for x in (restored, clean)]
-        found["psnr"] = decibels(*pair).tolist()
-        if not why["ssim"]: found["ssim"] = similarities(*pair).tolist()
+        found["psnr"] = over_views(decibels(*pair), protocol).tolist()
+        if not why["ssim"]: found["ssim"] = over_views(similarities(*pair), protocol).tolist()
     if lpips and not why["lpips"]:
         seen = replace(protocol, channels="rgb", border=0)
-        found["lpips"] = lpips_distance(*(as_measured(x, seen) / 255 for x in (restored, clean))).tolist()
+        distances = lpips_distance(*(as_measured(x, seen) / 255 for x in (restored, clean)))
+        found["lpips"] = over_views(distances, protocol).tolist()
     return found, in_groups({name.upper(): reason for name, reason in why.items()}, "no {}: {}")
 
 # %% ../nbs/23_metrics.ipynb #c16cb857
-def in_groups(reasons: dict[str, str], how: str) -> str:
-    "Names by what is said of them: `no PSNR, SSIM: too small; no LPIPS: ...`"
-    groups: dict[str, list[str]] = {}
-    for name, reason in reasons.items(): groups.setdefault(reason, []).append(name)
-    return "; ".join(how.format(", ".join(names), why) for why, names in groups.items() if why)
-
 def scored(
     pairs: list[tuple[Tensor, Tensor]], # Of `check_pair`, one picture each
     protocol: Protocol,
@@ -349,14 +357,6 @@ def score(
     return frame
 
 # %% ../nbs/23_metrics.ipynb #9f5fda44
-class Bytes(torch.utils.data.Dataset):
-    "Pictures as uint8 RGB, the way torch-fidelity takes them"
-    def __init__(self, pictures: list[Tensor]): self.pictures = pictures
-    def __len__(self) -> int: return len(self.pictures)
-    def __getitem__(self, i: int) -> Tensor:
-        x = self.pictures[i].detach().float().cpu().clamp(0, 1)
-        return (255 * x).round().to(torch.uint8).expand(3, -1, -1)
-
 def check_set(pictures: list[Tensor], side: Side) -> None:
     "A ValueError unless these are at least two pictures that FID takes"
     n = len(pictures)
@@ -391,7 +391,8 @@ def fid(
                       "compare it at the same n only", stacklevel=2)
     one_size = len({x.shape[-2:] for pictures in sets for x in pictures}) == 1
     result = torch_fidelity.calculate_metrics(
-        input1=Bytes(sets[0]), input2=Bytes(sets[1]), fid=True, batch_size=32 if one_size else 1,
+        input1=features.Bytes(sets[0]), input2=features.Bytes(sets[1]), fid=True,
+        batch_size=32 if one_size else 1,
         cuda=sets[0][0].device.type == "cuda", feature_extractor_weights_path=str(path), cache=False,
         save_cpu_ram=True, verbose=False)
     return float(result["frechet_inception_distance"])

@@ -149,6 +149,11 @@ class Adjustable(nn.Module):
         "Side of the coarsest pixel, in pixels of the picture: sides are extended to multiples of it"
         return self.fold * 2**self.levels
 
+    @property
+    def grid(self) -> int:
+        "Side of the squares in which it works: parts of a picture that begin at its multiples are seen alike"
+        return self.multiple
+
     def pool_over(self,
         size: int | None = None, # Side of the training patches in pixels; None: the whole picture
     ) -> Any:                    # The network itself
@@ -169,16 +174,20 @@ class Adjustable(nn.Module):
         """How far the network sees, its channel attention aside
 
         From a pixel of the output to the farthest one of the input that convolutions bring to it. It
-        depends on the pixel's place in a square of `multiple` pixels; this is the largest.
+        depends on the pixel's place in a square of `grid` pixels; this is the largest.
         """
-        return max(self.rightmost(column) - column for column in range(self.multiple))
+        return max(self.rightmost(column) - column for column in range(self.grid))
+
+    def farthest(self, blocks: Any, at: int) -> int:
+        "The last column before some blocks that this one behind them depends on"
+        return at + radius(blocks)
 
     def rightmost(self, column: int) -> int:
         "The last column of the input that this one of the output depends on: back through the network"
         at = column // self.fold + 1                                           # last_conv, 3x3
-        for blocks in reversed(self.decoders): at = (at + radius(blocks)) // 2 # blocks, and the shuffle
-        at += radius(self.middle)
-        for blocks in reversed(self.encoders): at = 2 * at + 1 + radius(blocks) # stride 2, and blocks
+        for blocks in reversed(self.decoders): at = self.farthest(blocks, at) // 2 # and the shuffle
+        at = self.farthest(self.middle, at)
+        for blocks in reversed(self.encoders): at = self.farthest(blocks, 2 * at + 1) # after stride 2
         return (at + 2) * self.fold - 1                                        # stem, 3x3, folded pixels
 
     def take_over(self,

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
-from pathlib import PurePath
-from typing import Any, Literal
+from pathlib import Path, PurePath
+from typing import Any, Literal, NamedTuple
 from unicodedata import category, normalize
 
 from .checks import listed
@@ -162,3 +162,53 @@ def side_of(folder: str | os.PathLike) -> Literal["degraded", "clean"] | None:
         if clean: return None # gt_lq
         if degraded or re.fullmatch("x[2348]", part.lower()): return "degraded"
     return None
+
+# %% ../nbs/61_names.ipynb #02e03ea2
+LAYOUTS = { # Layout -> ways in which copies lie: part of an item -> how its file is called
+    "ISTD": [{"clean": "*_C/{}", "degraded": "*_A/{}"}], # in *_B are the masks
+    "SRD": [{"clean": "shadow_free/{}_no_shadow", "degraded": "shadow/{}"},
+            {"clean": "*_C/{}", "degraded": "*_A/{}"}],
+    "WSRD": [{"clean": "gt/{}", "degraded": "input/{}"}],
+    "NH-HAZE": [{"clean": "{}_GT", "degraded": "{}_hazy"}],
+    "Flickr1024": [{"left": "{}_L", "right": "{}_R"}, {"left": "left/{}", "right": "right/{}"},
+                   {"left": "left/{}_L", "right": "right/{}_R"}],
+    "KITTI": [{"left": "image_2/{}", "right": "image_3/{}"}],
+    "Middlebury": [{"left": "{}/im0", "right": "{}/im1"}],
+    "BETD": [{"target": "tgt/{}.tgt", "source": "src/{}.src"}, {"target": "{}.tgt", "source": "{}.src"}]}
+
+class Items(NamedTuple):
+    "What a folder holds of a set whose items are several files"
+    whole: dict[str, dict[str, Path]] # Item -> part -> file
+    missing: dict[str, str]           # Item -> which file it lacks
+
+# %% ../nbs/61_names.ipynb #e7d42ed3
+def rule_pattern(rule: str) -> re.Pattern:
+    "What a file of a layout is called, with any folders above"
+    words = re.escape(rule).replace(r"\*", "(?P<kind>[^/]*)").replace(r"\{\}", "(?P<name>[^/]+)")
+    return re.compile(f"(?P<above>(?:.*/)?){words}", re.IGNORECASE)
+
+def group_items(
+    names: dict[str, Path],  # Name below the folder, without ending -> file
+    rules: dict[str, str],   # One way of `LAYOUTS`
+    lenses: dict | None,     # What `read_lenses` found, and where
+    meta: str | Path | None,
+) -> Items:
+    "Files by item, in one layout"
+    found: dict[str, dict[str, Path]] = {}
+    parts = {part: rule_pattern(rule) for part, rule in rules.items()}
+    for text, path in names.items():
+        for part, pattern in parts.items():
+            if hit := pattern.fullmatch(text):
+                words = {"kind": "", **hit.groupdict()}
+                key = words["above"] + (words["kind"] and words["kind"] + "/") + words["name"]
+                found.setdefault(key, {})[part] = path
+    missing = {}
+    for key, have in found.items():
+        name = key.rpartition("/")[2]
+        kind = key.rpartition("/")[0].rpartition("/")[2]
+        lacking = [part for part in rules if part not in have]
+        wanted = [rules[part].replace("{}", name).replace("*", kind) for part in lacking]
+        one = next(iter(have.values())).name
+        if lacking: missing[key] = f"{one} has no {lacking[0]}: {wanted[0]} is missing"
+        elif lenses is not None and name not in lenses: missing[key] = f"{meta} has no line for {name}"
+    return Items({key: have for key, have in found.items() if key not in missing}, missing)

@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -37,6 +37,13 @@ class Place:
     path: Path              # The picture
     target: Path            # Its result
     map: Path | None = None # Where its samples differ
+    right: "Place | None" = None # Of two eyes, whose results are made in one go, the other one
+    lacks: str = ""         # Why nothing can be made of it: one eye, of which the other is missing
+
+    @property
+    def files(self) -> "list[Place]":
+        "The files that are one item"
+        return [self] if self.right is None else [replace(self, right=None), self.right]
 
 # %% ../nbs/75_outputs.ipynb #1ecdd241
 def plan(
@@ -277,11 +284,6 @@ def unchanged(path: Path, known: Any) -> bool:
     except (OSError, TypeError, ValueError): return False
 
 # %% ../nbs/75_outputs.ipynb #4a43d6aa
-def kept(done: Sequence, paths: Sequence, out: str | os.PathLike) -> str:
-    "What to say to whoever stops the work"
-    return f"stopped: {len(done)} of {len(paths)} files are done, their results kept in {out}; "\
-           "the same call goes on with the rest"
-
 def named(error: Exception) -> str:
     "An error in one line; its kind is told where the text alone would not"
     if isinstance(error, MemoryError) and not str(error): return "there is not enough memory"

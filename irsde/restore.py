@@ -22,10 +22,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from . import checkpoint, tiling
+from .cameras import asks_lens, each_lens
+from .eyes import as_eyes, is_batch
 from .images import as_pictures
 from .jobs import Callback, Job, Preparing, Sampling, say
 from .latent import check_whole
 from .masks import mask_for, was_turned
+from .noise import noise_level as noise_level
+from .predict import Told
 from .sampling import sample
 from .sde import IRSDE, DenoisingSDE
 from .shipped import weights_file
@@ -58,10 +62,12 @@ class Restorer(Preparing):
         self.regresses = self.about.get("training", {}).get("loss") == "regression" # one call, at mu itself
         self.denoises = isinstance(sde, DenoisingSDE)
         self.model = model
+        self.asks_lens = asks_lens(model)
         self.to(device)
         net: Any = checkpoint.inner(self.latent.model if self.latent else self.model)
         sees: Any = self.latent.autoencoder if self.latent else net # the pictures themselves
         self.channels = getattr(sees, "arguments", {}).get("channels") # a test double may take any
+        self.views = 2 if self.task == "stereo-super-resolution" else tiling.views(self.model)
         self.pool = self.about.get("pool") if pool is None else pool
         if hasattr(net, "pool_over"): net.pool_over(self.pool or None)
         elif pool: raise ValueError(f"pool = {pool} is for a ConditionalNAFNet, not a {type(net).__name__}")
@@ -105,10 +111,13 @@ class Restorer(Preparing):
         sde = f"{type(self.sde).__name__}, lam={255 * self.sde.lam:.4g}/255"
         return f"Restorer({self.task or 'no task'}, {sde}, {self.device})"
 
-    def model_for(self, size: Sequence[int], how: Sampling) -> Callable[..., Tensor]:
-        "The model as it is asked about a picture of h x w pixels: its copies too, by tiles"
+    def model_for(self,
+        size: Sequence[int], how: Sampling, lens: Tensor | None = None,
+    ) -> Callable[..., Tensor]:
+        "The model as it is asked about a picture of h x w pixels: told its lenses, its copies too, by tiles"
         copies, tile = self.ensemble_size(how), self.tile_for(size, how)
-        model = self.model if copies == 1 else tiling.Ensemble(self.model, copies)
+        told = self.model if lens is None else Told(self.model, lens=lens)
+        model = told if copies == 1 else tiling.Ensemble(told, copies)
         if tile is None: return model
         overlap = None if how.overlap is None else how.overlap // self.scale
         return tiling.Tiled(model, tile // self.scale, overlap, batch=4 if self.device.type == "cuda" else 1)
@@ -116,22 +125,23 @@ class Restorer(Preparing):
     def tile_for(self, size: Sequence[int], how: Sampling) -> int | None:
         "Side of the tiles of a picture of h x w pixels; None: it is one"
         tile = (tiling.TILE if math.prod(size) > tiling.LARGE else 0) if how.tile is None else how.tile
-        return None if tile == 0 or max(size) <= tile else tile
+        return None if tile == 0 or max(size[:1] if self.views > 1 else size) <= tile else tile
 
-    def sampled(self, mu: Tensor, t_start: int, how: Sampling, draw: Callable, callback: Any) -> Tensor:
+    def sampled(self, mu: Tensor, t_start: int, how: Sampling, draw: Callable, callback: Any,
+                lens: Tensor | None = None) -> Tensor:
         "x_0 of a batch (b, channels, h, w), by way of a latent if the weights have one"
         size, net = mu.shape[2:], self.latent
-        if net is None: return self.walked(mu, size, t_start, how, draw, callback)
+        if net is None: return self.walked(mu, size, t_start, how, draw, callback, lens)
         tile, how = self.tile_for(size, how), replace(how, clamp_x0=None)
         def heard(call, n_calls, z): callback(call, n_calls, None) # z is no picture
-        z = self.walked(net.encode(mu, tile), size, t_start, how, draw, callback and heard)
+        z = self.walked(net.encode(mu, tile), size, t_start, how, draw, callback and heard, lens)
         return net.decode(z, mu, tile)
 
     def walked(self, mu: Tensor, size: Sequence[int], t_start: int, how: Sampling, draw: Callable,
-               callback: Any) -> Tensor:
+               callback: Any, lens: Tensor | None = None) -> Tensor:
         "The end of the way back from mu, of a picture of h x w pixels; in strips if it is tiled"
         solver, steps = self.solver_and_steps(how, t_start)
-        model, clamp_x0 = self.model_for(size, how), how.clamp_x0
+        model, clamp_x0 = self.model_for(size, how, lens), how.clamp_x0
         sde: Any = self.sde
         x_T = mu if self.regresses else sde.start(mu, draw(mu), t_start)
         if isinstance(model, tiling.Tiled): # these overwrite the state and the noise
@@ -148,11 +158,13 @@ class Restorer(Preparing):
     ) -> list[Tensor]:
         "(1 or 3, h, w) for each of some jobs of one size and one t_start; `keys` seed the noise of each"
         t_start, counts = jobs[0].t_start, [len(job.mu) for job in jobs]
-        if t_start == 0: return [job.picture.colour for job in jobs]
+        if t_start == 0: return [job.picture.colour for job in jobs] # of a noisy picture only
         states = [job.state(key) for job, key in zip(jobs, keys)]
         mu = (states[0] if len(jobs) == 1 else torch.cat(states)).to(self.device)
         if jobs[0].way.contrast < 1: how = replace(how, clamp_x0=jobs[0].way.clamp(how.clamp_x0))
-        try: x0 = self.sampled(mu, t_start, how, tiling.draws(keys, counts), callback)
+        told = [job.lens.expand(n, 3) for job, n in zip(jobs, counts) if job.lens is not None]
+        lens = torch.cat(told).to(self.device) if told else None
+        try: x0 = self.sampled(mu, t_start, how, tiling.draws(keys, counts), callback, lens)
         except (RuntimeError, MemoryError) as error:
             if not tiling.out_of_memory(error): raise
             raise tiling.no_memory(mu.shape[2:], self.model_for(mu.shape[2:], how)) from error
@@ -177,12 +189,13 @@ class Restorer(Preparing):
 
     @overload
     def __call__(self, image: Kind, *, mask: Any = None, sigma: float | None = None, seed: int = 0,
-                 samples: int = 1, invert_mask: bool = False, enlarged: bool = False,
+                 samples: int = 1, invert_mask: bool = False, enlarged: bool = False, lens: Any = None,
                  callback: Callback | None = None, **options: Any) -> Kind: ...
     @overload
     def __call__(self, image: str | os.PathLike, *, mask: Any = None, sigma: float | None = None,
                  seed: int = 0, samples: int = 1, invert_mask: bool = False, enlarged: bool = False,
-                 callback: Callback | None = None, **options: Any) -> Image.Image | np.ndarray: ...
+                 lens: Any = None, callback: Callback | None = None,
+                 **options: Any) -> Image.Image | np.ndarray: ...
     def __call__(self,
         image: Any,                  # Path, Pillow image, array (h, w[, c]), tensor (c, h, w) or (b, c, h, w)
         *,
@@ -192,6 +205,7 @@ class Restorer(Preparing):
         samples: int = 1,            # Restorations whose mean is returned
         invert_mask: bool = False,   # Black is kept
         enlarged: bool = False,      # Of super-resolution: the picture has its full size already
+        lens: Any = None,            # Of bokeh: source lens, target lens, disparity, as (16, "f/1.8", 40)
         callback: Callback | None = None, # Called with (calls so far, calls in all, clean image or None)
         **options: Any,              # Of `Sampling`: solver, steps, ensemble, tile, overlap, clamp_x0
     ) -> Any:                        # What `image` was
@@ -200,8 +214,9 @@ class Restorer(Preparing):
         Arrays are uint8, uint16, or floats in [0, 1], with alpha or without. `callback` hears of every tile,
         and in each step of the estimate of the clean picture, (1 or 3, h, w). A ValueError for a picture or
         option that cannot be right, a TypeError for one that there is not, an OSError for a bad file."""
-        how = Sampling.of(options, "mask", "sigma", "seed", "samples", "invert_mask", "enlarged", "callback")
-        given = dict(mask=mask, sigma=sigma, invert_mask=invert_mask, enlarged=enlarged)
+        how = Sampling.of(options, "mask", "sigma", "seed", "samples", "invert_mask", "enlarged", "lens",
+                          "callback")
+        given = dict(mask=mask, sigma=sigma, invert_mask=invert_mask, enlarged=enlarged, lens=lens)
         return self._samples(image, samples, how, given, seed, callback=callback).mean
 
     def samples(self,
@@ -209,35 +224,40 @@ class Restorer(Preparing):
         k: int = 8,                  # How many restorations
         *,
         mask: Any = None, sigma: float | None = None, seed: int = 0, # Likewise
-        invert_mask: bool = False, enlarged: bool = False, # Likewise
+        invert_mask: bool = False, enlarged: bool = False, lens: Any = None, # Likewise
         all: bool = False,           # Return each of them too, not the mean and the deviation only
         callback: Callback | None = None, **options: Any, # Likewise
     ) -> "Samples[Any]":
         """`Samples` of a picture: the mean of k restorations, and the standard deviation of each pixel
 
         Errors as of a call; a ValueError as well where nothing is random, so that all would be the same."""
-        how = Sampling.of(options, "k", "mask", "sigma", "seed", "invert_mask", "enlarged", "all", "callback")
-        given = dict(mask=mask, sigma=sigma, invert_mask=invert_mask, enlarged=enlarged)
+        how = Sampling.of(options, "k", "mask", "sigma", "seed", "invert_mask", "enlarged", "lens", "all",
+                          "callback")
+        given = dict(mask=mask, sigma=sigma, invert_mask=invert_mask, enlarged=enlarged, lens=lens)
         return self._samples(image, k, how, given, seed, all, callback)
 
     def _samples(self, image, k, how, given, seed, all=False, callback=None) -> "Samples[Any]":
         self.check(how, samples=k, seed=seed, **given)
-        (pictures, join), mask = as_pictures(image), given["mask"]
+        (pictures, join), mask = (as_eyes if self.views > 1 else as_pictures)(image), given["mask"]
         if isinstance(image, (str, os.PathLike)): mask = mask_for(mask, Path(image))
         given["turned"] = mask is not None and was_turned(image)
         many = isinstance(mask, (Tensor, np.ndarray)) and mask.ndim == 4
         masks = list(cast(Any, mask)) if many else [mask] * len(pictures)
         if len(masks) != len(pictures): raise ValueError(f"{len(masks)} masks for {len(pictures)} pictures")
+        lenses = [None] if given["lens"] is None else each_lens(given["lens"])
+        if len(lenses) == 1: lenses *= len(pictures)
+        if len(lenses) != len(pictures):
+            raise ValueError(f"lenses for {len(lenses)} of {len(pictures)} pictures")
         means, maps, every, notes = [], [], [], []
         for i, picture in enumerate(pictures):
-            job, found = self.prepare(picture, **{**given, "mask": masks[i]}), []
+            job, found = self.prepare(picture, **{**given, "mask": masks[i], "lens": lenses[i]}), []
             mean, std = self.mean_of(job, (seed, i), k, how, found.append if all else None, callback)
-            means.append(job.picture.back(mean, job.keep))
-            maps.append(std)
-            every.append([job.picture.back(x0, job.keep) for x0 in found])
-            notes += [*picture.notes, *job.notes]
+            means.append(job.back(mean))
+            maps.append(np.stack(np.split(std, 2, 1)) if job.right else std)
+            every.append([job.back(x0) for x0 in found])
+            notes += [*(note for each in job.pictures for note in each.notes), *job.notes]
         say(notes)
-        std = np.stack(maps) if join is torch.stack else maps[0]
+        std = np.stack(maps) if is_batch(image) else maps[0]
         return Samples(join(means), std, [join([*one]) for one in zip(*every)])
 
 # %% ../nbs/29_restore.ipynb #12509487

@@ -9,7 +9,7 @@ __all__ = ['SCENES', 'Shadow', 'PatchyHaze', 'TwoEyes', 'Lens']
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -228,6 +228,7 @@ class TwoEyes(Downscale):
     `pair` makes both eyes of single photos first. Called with clean pairs (b, 6, h, w) in [0, 1]; a
     ValueError refuses others."""
     near: float | tuple[float, float] = NEAR # Disparity of the nearest surface / width
+    views: ClassVar[int] = 2                 # Pictures in one
 
     def __post_init__(self):
         super().__post_init__()
@@ -242,8 +243,9 @@ class TwoEyes(Downscale):
         return super().shrink(clean)
 
     def pair(self, photos: Tensor, generator: torch.Generator | None = None) -> Pair:
-        "Both eyes of photos (b, 3, h, w), clean and degraded (b, 6, h, w)"
-        clean = two_views(photos, check_range("near", self.near), generator)
+        "Both eyes of photos (b, 3, h, w), clean and degraded (b, 6, h, w); of (b, 6, h, w) these eyes"
+        both, near = check_pictures(photos)[1] == 6, check_range("near", self.near)
+        clean = photos if both else two_views(photos, near, generator)
         return Pair(clean, self(clean, generator))
 
 # %% ../nbs/19_scenes.ipynb #0ca74fd8

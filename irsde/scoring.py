@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 from . import data, metrics
-from .checks import one_of
+from .checks import listed, one_of
 from .compare import check_pictures, keep_pictures
-from .evaluate import Case, FromClean, FromPairs, check_apart, evaluate
+from .evaluate import Case, FromClean, FromPairs, evaluate, shows_grey
 from .features import inception_path
-from .images import is_grey, make_folder, replacing, write_image
+from .images import make_folder, replacing, write_image
 from .ledger import check_table
+from .names import folded
 from .plots import show_images
 from .restore import Restorer, Sampling, weights_path
 from .results import calls_of, input_row, keep_rows, row_of
@@ -106,10 +107,10 @@ def evaluate_task(
     out: Path | str | None = None,       # Folder for the restored pictures
     measured: Path | str | None = None,  # Streaks, kernels or depth maps in place of synthetic ones
     mask: Path | str | None = None,      # Of inpainting: a file, or a folder with one for each name
-    invert_mask: bool = False,           # Its white is what is lost
-    sigma: float | None = None,          # Of denoising: the noise level; None: 25/255
+    invert_mask: bool = False, sigma: float | None = None, # Its white is lost; noise level, 25/255 if None
     blind: bool = False,                 # Of denoising: let the level be estimated
     pattern: str | None = None,          # Of pairs: how the degraded one is called, as "{}x4"
+    lenses: Any = None,                  # Of bokeh's pairs: a file, a line a picture, or three for all
     skip_damaged: bool = False,          # Leave out files that cannot be read
     device: str | torch.device | None = None, # None: a GPU if there is one
     protocol: str | None = None,         # How to compare; None: as the weights say
@@ -127,12 +128,41 @@ def evaluate_task(
     check_tables(csv, per_picture)
     restorer: Any = Restorer.from_pretrained(name, device, task=task)
     check_options(restorer, seed, **options)
-    cases = cases_of(restorer, clean, pairs, seed, blind, measured, pattern, mask=mask, sigma=sigma,
+    cases = cases_of(restorer, clean, pairs, seed, blind, measured, pattern, lenses, mask=mask, sigma=sigma,
                      invert_mask=invert_mask, skip_damaged=skip_damaged)
     writer, options = Writer(out, cases, fid), {**options, "seed": seed}
     scores = evaluate(restorer, cases, protocol, progress=progress, each=writer, lpips=lpips, **options)
     writer.tell(scores)
     return keep((csv, per_picture), restorer, cases, scores, test_set or name_of(shown), scenes, **options)
+
+# %% ../nbs/76_scoring.ipynb #d2fd3d98
+def check_distinct(cases: FromClean | FromPairs) -> None:
+    "A ValueError that names pictures whose results would have one name, on any operating system"
+    files = getattr(cases.pictures, "mu", cases.pictures.x0).paths or cases.names
+    found: dict[str, list[str]] = {}
+    for name, file in zip(cases.names, files):
+        found.setdefault(folded(name), []).append(str(file))
+    clashes = [f"{' and '.join(equal)} to {name}.png" for name, equal in found.items() if len(equal) > 1]
+    if clashes:
+        raise ValueError("results are named as their pictures, and some would be written over another: "
+                         f"{listed(clashes, 3, '; ')}. Rename them, or score them without out=")
+
+def check_apart(out: str | Path, cases: FromClean | FromPairs) -> None:
+    "A ValueError if results in `out` would lie among the pictures that are scored, or over each other"
+    check_distinct(cases)
+    sides = [getattr(cases.pictures, side, None) for side in ("x0", "mu")]
+    eyes = [getattr(side, eye, side) for side in sides if side for eye in ("left", "right")]
+    inputs = {path.resolve() for eye in eyes for path in eye.paths or ()}
+    folder = Path(out).resolve()
+    ends = ("_L", "_R") if has_eyes(cases) else ("",)
+    results = {folder / f"{name}{end}.png" for name in cases.names for end in ends}
+    if folder in {path.parent for path in inputs} or results & inputs:
+        raise ValueError(f"the output folder {out} is an input's: choose another, "
+                         "inputs are never written over")
+
+def has_eyes(cases: Any) -> bool:
+    "Whether its cases are pairs of eyes"
+    return getattr(cases.pictures, "views", 1) > 1
 
 # %% ../nbs/76_scoring.ipynb #b0fcf954
 def asked_for(task: Any, weights: Any, clean: Any, pairs: Any) -> tuple[Any, Any]:
@@ -159,13 +189,14 @@ def name_of(folder: Path | str) -> str:
     return (path.parent.name if path.name.lower() in parts else path.name) or "pictures"
 
 def cases_of(restorer: Restorer, clean: Any, pairs: Any, seed: int, blind: bool, measured: Any = None,
-             pattern: str | None = None, **how: Any) -> FromClean | FromPairs:
+             pattern: str | None = None, lenses: Any = None, **how: Any) -> FromClean | FromPairs:
     "The cases to score; only weights that denoise are told sigma, and only if they are not to go blind"
     task, told = one_of("task", restorer.task, TASKS), restorer.denoises and not (blind or restorer.regresses)
     if blind and task != "denoising": raise ValueError(f"blind= is for denoising, not for {task}")
     if clean is None and measured:
         raise ValueError("pairs are degraded already: measured material is for clean pictures")
-    if clean is None: return FromPairs(task, *pairs, pattern=pattern, **how)
+    if clean is None: return FromPairs(task, *pairs, pattern=pattern, lenses=lenses, **how)
+    if lenses is not None: raise ValueError("lenses= is for pairs=: of clean pictures they are drawn")
     if pattern: raise ValueError("pattern= is for pairs=, of which there are none")
     return FromClean(task, clean, seed, measured=measured, blind=not told, **how)
 
@@ -189,8 +220,11 @@ class Writer:
         if self.pairs is not None: self.pairs.append((restored.cpu(), case.x0.cpu()))
         if self.folder is None: return
         path = Path(self.folder) / f"{case.name}.png"
-        shown = restored[:1] if is_grey(case.x0) else restored # a grey picture stays grey
-        try: write_image(make_folder(path.parent) / path.name, shown.clamp(0, 1))
+        shown = restored[:1] if shows_grey(case.x0) else restored # a grey picture stays grey
+        parts = {"_L": shown[:3], "_R": shown[3:]} if len(shown) == 6 else {"": shown} # eyes, or one picture
+        try:
+            for end, part in parts.items():
+                write_image(make_folder(path.parent) / f"{path.stem}{end}.png", part.clamp(0, 1))
         except (OSError, ValueError) as e: self.errors[case.name] = f"scored, but not written: {e}"
 
     def tell(self, scores: pd.DataFrame) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from .checks import whole
+from .predict import inner
 
 # %% ../nbs/49_tiling.ipynb #674ebb57
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Tiled:
     """A model that asks another one tile by tile: `model(x, mu, t) -> noise`
 
     The noise is shaped like `x`, (b, c, h, w): the mean of the tiles' own, weighted with `tile_weights`.
-    Beside `x`, `mu` and the result it needs the memory of `batch` tiles. A ValueError if the overlap is more
-    than half of the tile, or leaves no room for the next tile to begin one multiple further on.
+    Beside `x`, `mu` and the result it needs the memory of `batch` tiles. A network that compares the rows of
+    two eyes gets bands: tiles as wide as the picture. A ValueError if the overlap is more than half of the
+    tile, or leaves no room for the next tile to begin one multiple further on.
     """
     def __init__(self,
         model: Callable[..., Tensor], # `model(x, mu, t) -> noise` for any h and w
@@ -53,11 +55,12 @@ class Tiled:
         *,
         each: Callable[[int], object] | None = None, # Called after each call, with the number of its tiles
     ):
-        self.model, self.each = model, each
+        self.model, self.each, self.bands = model, each, views(model) > 1
         self.tile, self.batch = whole("tile", tile), whole("batch", batch)
         self.overlap = tile // 4 if overlap is None else whole("overlap", overlap, 0)
-        self.multiple = whole("multiple", getattr(model, "multiple", 1) if multiple is None else multiple)
+        self.multiple = whole("multiple", grid(model) if multiple is None else multiple)
         check_tiles(self.tile, overlap, self.multiple)
+        if self.bands: self.tile -= self.tile % self.multiple # groups of rows stay whole
 
     def axis(self, n: int) -> list[tuple[slice, Tensor]]:
         "Place and weights of each tile along an axis of n pixels"
@@ -68,7 +71,9 @@ class Tiled:
 
     def tiles(self, size: Sequence[int]) -> list[Tile]:
         "The tiles of a picture of h x w pixels"
-        pairs = itertools.product(*map(self.axis, size))
+        h, w = size
+        across = [(slice(0, w), torch.ones(w))] if self.bands else self.axis(w)
+        pairs = itertools.product(self.axis(h), across)
         return [Tile(rows, columns, down, across) for (rows, down), (columns, across) in pairs]
 
     @torch.no_grad()
@@ -88,6 +93,15 @@ class Tiled:
         for tile, part in zip(tiles, found.split(len(x))):
             tile.cut(noise).add_((tile.down[:, None] * tile.across).to(part) * part)
         if self.each: self.each(len(tiles))
+
+# %% ../nbs/49_tiling.ipynb #aa268558
+def views(model: Any) -> int:
+    "How many pictures are one to a model: two eyes, or one"
+    return getattr(inner(model), "views", 1)
+
+def grid(model: Any) -> int:
+    "Where tiles of a picture may begin: at multiples of the network's coarsest pixel, or group of rows"
+    return getattr(inner(model), "grid", getattr(model, "multiple", 1))
 
 # %% ../nbs/49_tiling.ipynb #915a86c6
 def tile_weights(

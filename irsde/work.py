@@ -7,15 +7,17 @@ __all__ = []
 
 # %% ../nbs/75a_work.ipynb #b424ffbe
 import errno
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import images
 from .checks import whole
+from .eyes import eyes_among, other_eye
 from .images import make_folder, write
 from .jobs import Job
 from irsde.outputs import (
@@ -23,7 +25,6 @@ from irsde.outputs import (
     Record,
     clear_maps,
     has_quality,
-    kept,
     named,
     otherwise,
     sweep,
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 
 # %% ../nbs/75a_work.ipynb #2f4af135
 Heard = Callable[[int, int, Path], object] # (files done, files in all, path of the last)
+
+def kept(done: Sequence, paths: Sequence, out: str | os.PathLike) -> str:
+    "What to say to whoever stops the work"
+    return f"stopped: {len(done)} of {len(paths)} files are done, their results kept in {out}; "\
+           "the same call goes on with the rest"
 
 def limit(max_pixels: int | None) -> dict[str, int]:
     "What `read` is to be told"
@@ -53,7 +59,7 @@ class Entry:
     seconds: float = 0.0
     error: str = ""
     notes: list[str] = field(default_factory=list)
-    stamp: list[int] | None = None # Of the picture as it was read
+    stamps: list[list[int]] = field(default_factory=list) # Of each of its files as it was read
     mask: Any = None
 
     @property
@@ -69,12 +75,12 @@ class Entry:
         try: call(self, *args)
         except Exception as error: self.status, self.error = "failed", named(error)
 
-    def row(self) -> tuple:
-        "For the table: one value for each of COLUMNS"
-        written = str(self.place.target) if self.status != "failed" else ""
-        notes = "; ".join(dict.fromkeys(self.notes))
-        return (str(self.path), written, self.status, *self.size[::-1], self.sigma, self.seconds, self.error,
-                notes)
+    def rows(self) -> list[tuple]:
+        "For the table: of each file one value for each of COLUMNS"
+        notes, files = "; ".join(dict.fromkeys(self.notes)), self.place.files
+        return [(str(file.path), str(file.target) if self.status != "failed" else "", self.status,
+                 *self.size[::-1], self.sigma, self.seconds / len(files), self.error, notes)
+                for file in files]
 
 # %% ../nbs/75a_work.ipynb #2063da01
 def grouped(entries: Iterable[Entry], batch: int) -> Iterator[list[Entry]]:
@@ -106,18 +112,18 @@ class Work:
         "Do it, file by file"
         import pandas as pd
         if planned: make_folder(planned[0].target.parent if Path(out) == planned[0].target else out)
-        sweep({place.target.parent for place in planned})
-        done: list[Entry] = []
+        files, rows = [file for place in planned for file in place.files], []
+        sweep({file.target.parent for file in files})
         try:
             for entry in self.done(planned, batch):
-                done.append(entry)
-                if progress: progress(len(done), len(planned), entry.path)
+                rows += entry.rows()
+                if progress: progress(len(rows), len(files), entry.path)
         except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(kept(done, planned, out)) from stop
+            raise KeyboardInterrupt(kept(rows, files, out)) from stop
         if self.unknown:
-            warnings.warn(f"{self.unknown} of {len(done)} results were there, made by something unknown: "
+            warnings.warn(f"{self.unknown} of {len(rows)} results were there, made by something unknown: "
                           "overwrite=True makes them anew", stacklevel=3)
-        return pd.DataFrame([entry.row() for entry in done], columns=[*COLUMNS])
+        return pd.DataFrame(rows, columns=[*COLUMNS])
 
     def done(self, planned: Sequence[Place], batch: int) -> Iterator[Entry]:
         "Each file's entry, as soon as the file is done"
@@ -129,33 +135,36 @@ class Work:
 
     def begin(self, place: Place) -> Entry:
         "The entry of a file: read and made ready, skipped, or failed"
-        entry = Entry(place)
-        entry.attempt(self.look)
+        entry = Entry(place, error=place.lacks)
+        if not place.lacks: entry.attempt(self.look)
         if not entry.error and entry.status != "skipped": entry.attempt(self.ready)
         return entry
 
     def look(self, entry: Entry) -> None:
-        "Is the result there, and what made it?"
-        there = [exists(path) for path in (entry.place.target, entry.place.map) if path]
-        line = self.record.made(entry.place.target) if there[0] else None
-        if line and "map_of" in line:
-            raise FileExistsError(f"its place has the map of {line['map_of']}: use another output folder")
-        if self.overwrite or not there[0]: return
+        "Is the result there, of all files of it, and what made it?"
+        files = entry.place.files
+        found = [[exists(path) for path in (file.target, file.map) if path] for file in files]
+        lines = [self.record.made(file.target) if there[0] else None for file, there in zip(files, found)]
+        if taken := [line["map_of"] for line in lines if line and "map_of" in line]:
+            raise FileExistsError(f"its place has the map of {taken[0]}: use another output folder")
+        if self.overwrite or not all(there[0] for there in found): return
         entry.status = "skipped"
-        if line is None: self.unknown += 1
-        elif told := otherwise(line, self.made_by(entry), entry.path): entry.notes.append(told)
+        for line, file in zip(lines, files):
+            if line is None: self.unknown += 1
+            elif told := otherwise(line, self.made_by(entry), file.path): entry.notes.append(told)
 
     def made_by(self, entry: Entry) -> dict[str, Any]:
         "What makes the result of a file"
         told = has_quality(entry.place.target) and self.quality != 95
         return {**self.by, "quality": self.quality} if told else self.by
 
-    def keep_result(self, entry: Entry, picture: images.Picture) -> None:
-        "Write the result; just before it takes its place, a map of the one before is removed"
+    def keep_result(self, entry: Entry, picture: images.Picture, k: int = 0) -> None:
+        "Write the result of file k; just before it takes its place, a map of the one before is removed"
+        file = entry.place.files[k]
         def save(part: Path) -> None:
             write(part, picture, quality=self.quality)
-            entry.notes += clear_maps(self.record, entry.place)
-        self.write(entry.place.target, save, by=self.made_by(entry), input=entry.stamp)
+            entry.notes += clear_maps(self.record, file)
+        self.write(file.target, save, by=self.made_by(entry), input=entry.stamps[k])
 
     def write(self, path: Path, save: Callable[[Path], object], **told: Any) -> None:
         "Have a result written; an OSError says in plain words why it could not be"
@@ -167,3 +176,14 @@ class Work:
 
     def ready(self, entry: Entry) -> None: raise NotImplementedError
     def finish(self, group: list[Entry]) -> None: raise NotImplementedError
+
+# %% ../nbs/75a_work.ipynb #4b9a726d
+def in_pairs(planned: Sequence[Place]) -> list[Place]:
+    "Places of pairs of eyes, the right one's in the left one's; of a lone eye with what it lacks"
+    places = {place.path: place for place in planned}
+    items = eyes_among({path.with_suffix("").as_posix(): path for path in places})
+    right = {pair["left"]: pair["right"] for pair in items.whole.values()}
+    def item(path):
+        if path in right: return replace(places[path], right=places[right[path]])
+        return replace(places[path], lacks=other_eye(path))
+    return [item(path) for path in places if path not in right.values()]

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from irsde.degrade import Downscale
-from irsde.evaluate import Case, FromClean, FromPairs, check_apart, evaluate, held_back, race
+from irsde.evaluate import Case, FromClean, FromPairs, evaluate, held_back, race
 from irsde.images import write_image
 from irsde.metrics import Protocol, psnr
+from irsde.scoring import check_apart
 
 from .conftest import picture
 
