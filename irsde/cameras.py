@@ -217,7 +217,9 @@ def read_lenses(
 # %% ../nbs/14_cameras.ipynb #c4f3fc9f
 class Lenses:
     "The lenses of each picture: of a text file, of a mapping by name, or the same three for all"
-    def __init__(self, given: Any): # A path, {name: (source, target, disparity)}, or one such triple, as text too
+    def __init__(self,
+        given: Any, # A path, {name: (source, target, disparity)}, or one such triple, as text too
+    ):
         path = isinstance(given, os.PathLike) or isinstance(given, str) and given.count(",") != 2
         self.where = os.fspath(given) if path else "lenses"
         self.table = read_lenses(given) if path else given if isinstance(given, Mapping) else None

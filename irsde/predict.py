@@ -144,23 +144,6 @@ def regression_loss(
 LOSSES = { # Name -> loss(sde, model, x0, mu, t, noise, p)
     "noise": noise_matching_loss, "clean": clean_matching_loss, "regression": regression_loss}
 
-# %% ../nbs/07_predict.ipynb #5340cf78
-def inner(
-    model: Callable[..., Tensor], # A network, or one wrapped by a class of `PREDICTIONS`, compiled or not
-) -> nn.Module:                   # The ConditionalUNet or ConditionalNAFNet in it
-    """The network itself, without the wrapper of its prediction and without that of `torch.compile`
-
-    The same object, not a copy; a network that is not wrapped comes back as it is.
-    """
-    outer = bare(model)
-    return bare(outer.net) if isinstance(outer, NoisePrediction) else outer
-
-# %% ../nbs/07_predict.ipynb #355b80d5
-def bare(model: Any) -> Any:
-    "The model without the wrapper of `torch.compile`, and without what it is `Told`"
-    model = model.model if isinstance(model, Told) else model
-    return getattr(model, "_orig_mod", model)
-
 # %% ../nbs/07_predict.ipynb #eba1144a
 class Told:
     "A model with what it is told of each picture: `model(x, mu, t) -> noise`"
@@ -178,6 +161,23 @@ class Told:
     def __getattr__(self, name: str) -> Any:
         if name in ("model", "told"): raise AttributeError(name) # a copy in the making has neither
         return getattr(self.model, name)
+
+# %% ../nbs/07_predict.ipynb #5340cf78
+def inner(
+    model: Callable[..., Tensor], # A network, or one wrapped by a class of `PREDICTIONS`, compiled or not
+) -> nn.Module:                   # The ConditionalUNet or ConditionalNAFNet in it
+    """The network itself, without the wrapper of its prediction and without that of `torch.compile`
+
+    The same object, not a copy; a network that is not wrapped comes back as it is.
+    """
+    outer = bare(model)
+    return bare(outer.net) if isinstance(outer, NoisePrediction) else outer
+
+# %% ../nbs/07_predict.ipynb #355b80d5
+def bare(model: Any) -> Any:
+    "The model without the wrapper of `torch.compile`, and without what it is `Told`"
+    model = model.model if isinstance(model, Told) else model
+    return getattr(model, "_orig_mod", model)
 
 # %% ../nbs/08_likelihood.ipynb #d76e526e
 from irsde import losses
