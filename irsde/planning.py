@@ -103,16 +103,14 @@ class Run:
         return f"{test.name}, {smaller}middle {self.square}²" if self.square else test.name
 
 # %% ../nbs/80_planning.ipynb #58013df0
-def cut(case: Case, side: int, views: int = 1) -> Case:
-    "The middle square of a case: of all its pictures and its mask, of each of so many views side by side"
-    def inner(picture: Any, n: int) -> Any:
-        return torch.cat([middle(part, n) for part in picture.chunk(views, -1)], -1)
+def cut(case: Case, side: int) -> Case:
+    "The middle square of a case: all of its pictures, and its mask"
     by = case.given.shape[-1] / case.x0.shape[-1] # below 1 for super-resolution's small picture
     options = {name: middle(value[None], side)[0] if name == "mask" else value
                for name, value in case.options.items()}
-    small = inner(case.given, max(1, round(side * by)))
-    whole = round(small.shape[-1] / views / by) if by != 1 else side
-    x0, mu = inner(case.x0, whole), inner(case.mu, whole)
+    small = middle(case.given, max(1, round(side * by)))
+    whole = round(small.shape[-1] / by) if by != 1 else side
+    x0, mu = middle(case.x0, whole), middle(case.mu, whole)
     return replace(case, x0=x0, mu=mu, given=small, options=options)
 
 def smaller(case: Case, side: int) -> Case:
@@ -130,11 +128,7 @@ def cases_of(run: Run, test: TestSet, side: int | None) -> Any:
     if side is None and most is None: return cases
     chosen = [cases[i] for i in range(min(len(cases), most or len(cases)))]
     if run.shrunk: chosen = [smaller(case, run.shrunk) for case in chosen]
-    return chosen if side is None else [cut(case, side, views_of(run)) for case in chosen]
-
-def views_of(run: Run) -> int:
-    "How many pictures stand side by side in one"
-    return getattr(protocol_of(run), "views", 1)
+    return chosen if side is None else [cut(case, side) for case in chosen]
 
 def protocol_of(run: Run) -> metrics.Protocol:
     "The task's protocol at the budget; of middle squares nothing more is cut out"

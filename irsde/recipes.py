@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoint, data, metrics, nafnet, stages, unet
+from .cameras import asked_lens
 from .checks import one_of, whole
 from .evaluate import Case, evaluate
 from .material import Material, Pairs, as_text, changes, faults_of, pictures_of, read_table
@@ -72,6 +73,7 @@ class Recipe:
     alpha: Literal["refuse", "drop"] = told("What to do with transparency.", "refuse")
     channels: int = told("Of the network: 3, or 1 for grey pictures.", 3, low=1, high=3, among=(1, 3))
     pattern: str | None = told('How the degraded of a pair is called: "{}x4".')
+    lenses: str | None = told("Of bokeh's pairs: a text file, a line each: name, two lenses, disparity.")
     skip_damaged: bool = told("Decode all files first, and leave out those that cannot be read.", False)
     init: str | None = told("Weights to start from: a file, or a task whose weights ship.")
     latent: bool | None = told("Train an autoencoder first, and the network in its latent; or none.")
@@ -83,6 +85,9 @@ class Recipe:
             raise ValueError("training takes clean=, pairs= or both: neither is given")
         if self.clean is None and self.measured:
             raise ValueError("pairs are degraded already: measured material is for clean pictures")
+        if (self.lenses is None) == (self.task == "bokeh" and self.pairs is not None):
+            raise ValueError("the pairs of bokeh come with lenses=, a file with a line for each pair: "
+                             "name, source lens, target lens, disparity; others have none")
         self.check_latent()
         if self.pattern is None: return
         if self.pairs is None: raise ValueError("pattern= is for pairs=, of which there are none")
@@ -300,17 +305,22 @@ def stream_of(taught: Any, batch: int, seed: int, workers: int | None) -> Callab
     return batches
 
 # %% ../nbs/32_recipes.ipynb #f7b4cc28
+def case_of(name: str, x0: Tensor, mu: Tensor, *lens: Tensor) -> Case:
+    "The middle of a picture that is held out, 256 pixels a side at most, as `evaluate` takes it"
+    x0, mu = (middle(picture, 256) for picture in (x0, mu))
+    return Case(name, x0, mu, mu, {"lens": asked_lens(lens[0])} if lens else {})
+
 def validation_of(sde: IRSDE, values: dict[str, Any], about: dict[str, Any], held_out: Pairs) -> Any:
     "For `train`: a function of a model -> mean scores of held-out pictures, and a strip that shows them"
-    squares = {name: (middle(x0, 256), middle(mu, 256)) for name, (x0, mu) in held_out.items()}
-    cases = [Case(name, x0, mu, mu) for name, (x0, mu) in squares.items()]
+    cases = [case_of(name, *parts) for name, parts in held_out.items()]
     how = {"training": {"loss": values["loss"]}, **about, "task": None} # mu is there already, in full size
     cheap = {"solver": values.get("validate_solver"), "steps": values.get("validate_steps")}
     how |= {name: value for name, value in cheap.items() if value is not None}
     protocol = replace(metrics.PROTOCOLS[values["protocol"]], centre=None)
     def validate(model: nn.Module) -> dict[str, Any]:
         strips: list[Tensor] = []
-        def show(case, restored): strips.append(torch.cat([case.mu.clamp(0, 1), restored, case.x0], 2))
+        def show(case, restored): # of two eyes the left one
+            strips.append(torch.cat([part[:3] for part in (case.mu.clamp(0, 1), restored, case.x0)], 2))
         restorer: Any = Restorer(model, sde, how, next(model.parameters()).device)
         lpips = metrics.backbone_path("alex").exists()
         try: means = evaluate(restorer, cases, protocol, lpips=lpips, each=show).iloc[-1]
@@ -323,7 +333,7 @@ def validation_of(sde: IRSDE, values: dict[str, Any], about: dict[str, Any], hel
 
 # %% ../nbs/32_recipes.ipynb #8b1672e7
 FREE = ("iterations", "precision", "skip_damaged")
-OF_PICTURES = ("clean", "pairs", "pattern", "alpha", "measured")
+OF_PICTURES = ("clean", "pairs", "pattern", "lenses", "alpha", "measured")
 
 @dataclass(frozen=True)
 class Earlier:
@@ -372,6 +382,6 @@ class Earlier:
 def alike(f: Field, was: Recipe, now: Recipe) -> bool:
     "Whether two recipes say the same, paths however they are written"
     a, b = getattr(was, f.name), getattr(now, f.name)
-    if a == b or f.name not in ("clean", "pairs", "measured") or None in (a, b): return a == b
+    if a == b or f.name not in ("clean", "pairs", "measured", "lenses") or None in (a, b): return a == b
     (one, other) = ([part] if isinstance(part, str) else part for part in (a, b))
     return [*map(os.path.realpath, one)] == [*map(os.path.realpath, other)]

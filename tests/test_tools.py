@@ -549,7 +549,7 @@ def test_the_committed_table_has_all_published_budgets(memory):
         (task, budget) for task in memory.TASKS for budget in memory.BUDGETS
     ]
     for row in table.itertuples():
-        values = memory.TASKS[row.task].settings(row.budget)
+        values = memory.settings_of(row.task, row.budget)
         assert (row.batch, row.crop, row.precision) == (values["batch"], values["crop"], values["precision"])
     by = table.set_index(["task", "budget"])
     full, half = (by["picture_gib"].xs(budget, level="budget") for budget in ("paper", "paper-bf16"))
@@ -566,7 +566,7 @@ def test_a_gradient_that_is_lost_is_named(memory):
 
 
 def test_published_budgets_run_on_a_gpu_that_is_not_there(memory, monkeypatch):
-    "One of the six here; .ci/check_paper.py has all"
+    "One here; .ci/check_paper.py has all"
     monkeypatch.syspath_prepend(ROOT / "tools")
     check = script(ROOT / ".ci/check_paper.py")
     check.check("inpainting", "paper-bf16")

@@ -5,7 +5,9 @@
 PyTorch's fake tensors have a shape, a type and a device, and no memory: a step of training runs with them
 in full size, and what each operation would allocate and free is counted. `measured` is the same count by
 PyTorch's profiler in a real step on the CPU, for a network that is small enough: tests hold one against the
-other. Not counted: what CUDA, cuDNN and a fragmented allocator take, for which a tenth of a card is kept."""
+other. Not counted: what CUDA, cuDNN and a fragmented allocator take, for which a tenth of a card is kept.
+Of a task that works in a latent the second training is estimated, on latents, without the autoencoder
+that makes them."""
 import contextlib
 import gc
 import weakref
@@ -23,8 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from irsde import nafnet, sampling, sde, unet
-from irsde.checkpoint import make_model
-from irsde.predict import LOSSES
+from irsde.cameras import asks_lens
+from irsde.checkpoint import SHORT, make_model
+from irsde.predict import LOSSES, Told
+from irsde.recipes import Recipe, resolve
 from irsde.schedule import ThetaSchedule
 from irsde.tasks import TASKS
 from irsde.training import Settings, Training, backward, make_optimiser, shorten
@@ -34,7 +38,19 @@ BUDGETS = ("paper", "paper-bf16", "Refusion")
 CARDS = (8, 24, 48, 80) # GiB
 USABLE = 0.9         # Of a card
 GIB = 2**30
-PRESETS = {"unet": unet.PRESETS, "nafnet": nafnet.PRESETS}
+PRESETS = {name: (unet if name == "unet" else nafnet).PRESETS for name in SHORT}
+
+
+def settings_of(task: str, budget: str) -> dict[str, Any]:
+    "All values of a budget; where it works in a latent, with the latent's channels and its sides of squares"
+    values = resolve(Recipe(task, clean="photos", budget=budget))[1]
+    scale = 2 ** (len(values["autoencoder"]["mult"]) - 1) if values["latent"] else 1
+    return {**values, "crop": values["crop"] // scale}
+
+
+def sde_of(task: str, budget: str) -> Any:
+    "The process of a budget"
+    return resolve(Recipe(task, clean="photos", budget=budget))[0].sde()
 
 
 def for_fakes(times: FakeTensor) -> Tensor:
@@ -110,18 +126,26 @@ class OneProcess:
 
     def prepare_model(self, model: nn.Module) -> Any:
         "In half precision where asked for, with an output in float32, as accelerate has it"
-        def call(x: Tensor, mu: Tensor, t: Any) -> Tensor:
+        def call(x: Tensor, mu: Tensor, t: Any, **told: Tensor) -> Tensor:
             with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
-                return model(x, mu, t).float()
+                return model(x, mu, t, **told).float()
         return call
 
 
 def forward(training: Training, process: Any, device: str, crop: int) -> tuple[OneProcess, tuple[Any, ...]]:
     "What `training.backward` takes beside the settings, with random pictures"
     s, alone = training.settings, OneProcess(device, training.settings.precision)
-    x0, mu, noise = (torch.rand(s.batch, 3, crop, crop, device=device) for _ in range(3))
+    net: Any = training.model.net
+    x0, mu, noise = (torch.rand(s.batch, net.channels, crop, crop, device=device) for _ in range(3))
     t = torch.randint(1, process.schedule.n_steps + 1, (s.batch,))
-    return alone, (alone.prepare_model(training.model), LOSSES[s.loss], process, s, x0, mu, t, noise)
+    lens = [torch.rand(s.batch, 3, device=device)] if asks_lens(training.model) else []
+    return alone, (alone.prepare_model(training.model), LOSSES[s.loss], process, s, x0, mu, t, noise, *lens)
+
+
+def loss_of(model: Any, loss: Any, process: Any, s: Settings, *batch: Tensor) -> Tensor:
+    "The loss of a whole batch, as `training.backward` has it of each part"
+    pictures, lens = batch[:4], batch[4:]
+    return loss(process, Told(model, lens=lens[0]) if lens else model, *pictures, s.p)
 
 
 def step(training: Training, process: Any, device: str, crop: int) -> Tensor:
@@ -178,7 +202,7 @@ def held(values: dict[str, Any], process: Any, rows: int, device: str) -> int:
     with without_values(), Count(device) as counted:
         training = training_of(values, process, device, batch=rows)
         _, (model, loss, _, s, *batch) = forward(training, process, device, values["crop"])
-        kept = loss(process, model, *batch, s.p) # with all that its gradient needs
+        kept = loss_of(model, loss, process, s, *batch) # with all that its gradient needs
     del kept
     return counted.peak
 
@@ -225,7 +249,7 @@ class Need:
 @cache
 def need(key: str, name: str, budget: str) -> Need:
     "The need of a budget; tasks with the same `key` share it"
-    return Need(TASKS[name].settings(budget), TASKS[name].at(budget).sde())
+    return Need(settings_of(name, budget), sde_of(name, budget))
 
 
 def key_of(values: dict[str, Any]) -> str:
@@ -238,9 +262,9 @@ def key_of(values: dict[str, Any]) -> str:
 def table(budgets: tuple[str, ...] = BUDGETS) -> pd.DataFrame:
     "A row a task and budget: GiB of the weights and all that goes with them, of each picture, and parts"
     rows = []
-    for name, task in TASKS.items():
+    for name in TASKS:
         for budget in budgets:
-            values = task.settings(budget)
+            values = settings_of(name, budget)
             found = need(key_of(values), name, budget)
             row = {"task": name, "budget": budget, "batch": values["batch"], "crop": values["crop"],
                    "precision": values["precision"], "least_gib": round(found.floor / GIB, 2),
