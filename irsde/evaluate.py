@@ -71,6 +71,10 @@ def in_words() -> Iterator[None]:
         way = "save them without transparency to score them"
         raise ValueError(str(error).replace('alpha="drop" ignores it', way)) from error
 
+def shows_grey(x0: Tensor) -> bool:
+    "Whether a single picture (c, h, w) is grey"
+    return len(x0) <= 3 and is_grey(x0)
+
 def cut_to(x0: Tensor, factor: float) -> tuple[Tensor, tuple[str, ...]]:
     "A picture (c, h, w) cut to sizes that a whole factor divides, and a note if that took something away"
     height, width = (n if factor % 1 else n // int(factor) * int(factor) for n in x0.shape[1:])
@@ -210,10 +214,6 @@ class FromPairs:
         return Case(self.names[i], x0, mu, mu, {"enlarged": True}, notes, cut)
 
 # %% ../nbs/31_evaluate.ipynb #f00d6488
-def shows_grey(x0: Tensor) -> bool:
-    "Whether a single picture (c, h, w) is grey"
-    return len(x0) <= 3 and is_grey(x0)
-
 def asked_with(case: Case, restore: Any) -> dict[str, Any]:
     "The case's options; without its lenses for a `Restorer` whose network is told none"
     known = getattr(restore, "asks_lens", True)
