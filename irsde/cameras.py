@@ -77,7 +77,7 @@ class StereoNAFNet(ConditionalNAFNet):
     network.
     """
     block = StereoBlock
-    views = 2 # Pictures in one: it asks along whole rows of both, so that its tiles are as wide as they
+    views = 2 # Pictures in one: it asks along whole rows, so that tiles are as wide as they
 
     def __init__(self,
         channels: int = 6,                    # Of both eyes together, even
@@ -98,7 +98,7 @@ class StereoNAFNet(ConditionalNAFNet):
         return 4 * self.multiple
 
     def farthest(self, blocks: Any, at: int) -> int:
-        "Downwards only: across, it sees whole rows. What is told comes from all four rows of a group"
+        "Downwards only, as it sees whole rows; what is told comes from the four rows of a group"
         for block in reversed(blocks): at = 4 * (at // 4) + 3 + radius([block])
         return at
 
