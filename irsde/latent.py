@@ -6,12 +6,8 @@
 __all__ = ['PRESETS', 'LatentUNet', 'latent_replacing_loss', 'LatentModel']
 
 # %% ../nbs/13_latent.ipynb #c4f143e4
-import ctypes
-import itertools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -19,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .checks import number, whole
+from .pieces import Piece, give_back, narrowed, pieces, scaled
 from .sde import IRSDE, DenoisingSDE
 from .unet import LinearAttention, join, reflect_to
 
@@ -67,6 +64,7 @@ class Sized(nn.Module):
     levels: int
     embed: int
     skips: bool
+    to_spread: nn.Conv2d | None
 
     @property
     def multiple(self) -> int:
@@ -92,6 +90,11 @@ class Sized(nn.Module):
             raise ValueError(f"this autoencoder hands {count} features past its latent: got {len(skips)}")
         if skips and skips[0].shape[2:] != tuple(n * self.scale for n in z.shape[2:]):
             raise ValueError(f"the skips are of a picture of another size: {tuple(skips[0].shape[2:])}")
+
+    def blurred(self, seen: Tensor, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        "A draw of a VAE's latent around z, and how far from a standard normal: nats a picture"
+        width = cast(nn.Conv2d, self.to_spread)(seen).clamp(-30, 20)
+        return z + noise * (width / 2).exp(), (z**2 + width.exp() - 1 - width).sum() / 2 / len(z)
 
     def reaches(self) -> tuple[int, int]:
         "How far the latent sees in the picture, and a pixel of the result in the latent, in pixels"
@@ -121,7 +124,7 @@ class LatentUNet(Sized):
         embed: int = 4,                        # Channels of the latent
         attention: bool = True,                # At the coarsest level, over the whole picture
         skips: bool = True,                    # False: nothing is handed past the latent
-        variational: bool = False,             # The encoder says how sure it is of each number, as in a VAE
+        variational: bool = False,             # Each number has a spread of its own, as in a VAE
     ):
         super().__init__()
         flags = dict(attention=attention, skips=skips, variational=variational)
@@ -136,11 +139,12 @@ class LatentUNet(Sized):
         self.shrink.append(nn.Conv2d(widths[-2], widths[-1], 3, padding=1, bias=False))
         self.to_latent = nn.Conv2d(widths[-1], embed, 1, bias=False)
         self.from_latent = nn.Conv2d(embed, widths[-1], 1, bias=False)
-        self.ups = nn.ModuleList(PlainLevel(m + n * skips, m, attends(i)) for i, (n, m) in pairs[::-1])
+        ups = [PlainLevel(m + n * skips, m, attends(i)) for i, (n, m) in pairs[::-1]]
+        self.ups = nn.ModuleList(ups)
         self.grow = nn.ModuleList(nn.Conv2d(m, n, 3, padding=1) for _, (n, m) in pairs[:0:-1])
         self.grow.append(nn.Conv2d(widths[1], width, 3, padding=1, bias=False))
         self.last_conv = nn.Conv2d(width, channels, 3, padding=1)
-        self.to_spread = nn.Conv2d(widths[-1], embed, 1) if variational else None # log of a variance
+        self.to_spread = nn.Conv2d(widths[-1], embed, 1) if variational else None # log variance
 
     def seen(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         "The coarsest features of a picture, and its skips"
@@ -170,7 +174,7 @@ class LatentUNet(Sized):
         return self.grown(z, list(skips))[:, :, :size[0], :size[1]]
 
     def grown(self, z: Tensor, rest: list[Tensor]) -> Tensor:
-        "As `decode`, in whole steps; `rest`, the skips, is EMPTIED on the way, which frees their memory"
+        "As `decode`, in whole steps; `rest`, the skips, is EMPTIED, which frees their memory"
         x = self.from_latent(z)
         for i, (level, grow) in enumerate(zip(self.ups, self.grow), 1):
             x = level(x, *(rest.pop() for _ in range(2 * self.skips)))[1]
@@ -180,8 +184,8 @@ class LatentUNet(Sized):
     def forward(self,
         x: Tensor,                     # (b, channels, h, w)
         other: Tensor | None = None,   # The same shape: a picture whose latent replaces that of x
-        noise: Tensor | None = None,   # On the other's latent, in spreads of z_other - z; see `blurred`
-    ) -> Any: # As x; with `other` four: that, z_other decoded with the skips of x, z, and `blurred`'s nats
+        noise: Tensor | None = None,   # On the other's latent, in spreads of z_other - z
+    ) -> Any: # As x; with `other` four: that, z_other decoded with the skips of x, z, nats of a VAE
         "A picture by way of its latent; with another one, both pictures of latent replacing"
         (seen, skips), size = self.seen(x), (x.shape[2], x.shape[3])
         z = own = self.to_latent(seen)
@@ -192,14 +196,11 @@ class LatentUNet(Sized):
             some = noise.flatten(1)[:, :z[0].numel()].reshape(z.shape)
             if self.to_spread is None: z_other = z_other + some * (z_other - z).detach().std()
             else:
-                (own, nats), (z_other, more) = self.blurred(seen, z, some), self.blurred(seen_too, z_other, some)
+                own, nats = self.blurred(seen, z, some)
+                z_other, more = self.blurred(seen_too, z_other, some)
                 nats = nats + more
         return self.decode(own, skips, size), self.decode(z_other, skips, size), z, nats
 
-    def blurred(self, seen: Tensor, z: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        "A draw of a VAE's latent around z, and how far from a standard normal: nats a picture"
-        width = cast(nn.Conv2d, self.to_spread)(seen).clamp(-30, 20)
-        return z + noise * (width / 2).exp(), (z**2 + width.exp() - 1 - width).sum() / 2 / len(z)
 
 # %% ../nbs/13_latent.ipynb #fd3f59f7
 def as_given(
@@ -238,7 +239,9 @@ def latent_replacing_loss(
 ) -> Tensor:                # ()
     """Refusion's loss for its autoencoder: identity, replacement, and the latent's moments
 
-    A scalar tensor, in image units (to the power p). As in the code of Luo et al. (2023b) if `jitter` is 0."""
+    A scalar tensor, in image units (to the power p) but for the moments. As in the official code of
+    Luo et al. (2023b), where `jitter` is 0. With `kl` the autoencoder is a VAE: the divergence of a
+    picture's latent, in nats, counts as much as `kl` times the number of its values in errors."""
     if swap and t.flatten()[0] % 2: x0, mu = mu, x0
     shaken = (1 if kl else jitter) * noise if (kl or jitter) and noise is not None else None
     same, replaced, z_mu, nats = model(mu, x0, shaken)
@@ -267,7 +270,8 @@ def rescale(
     number("factor", factor, 0, above=True)
     autoencoder.to_latent.weight *= factor
     autoencoder.from_latent.weight /= factor
-    if autoencoder.to_spread: autoencoder.to_spread.bias += 2 * math.log(factor)
+    bias: Any = autoencoder.to_spread and autoencoder.to_spread.bias
+    if bias is not None: bias += 2 * math.log(factor)
     return autoencoder
 
 # %% ../nbs/13_latent.ipynb #583712d8
@@ -324,28 +328,29 @@ class LatentModel(nn.Module):
         tile: int | None = None,  # Side of the pieces in pixels; None: all at once
     ) -> Tensor:                  # (b, channels, h, w)
         "The picture of a latent; each piece computes its skips anew, none are kept"
-        net, out, size = self.autoencoder, torch.empty_like(picture), (picture.shape[2], picture.shape[3])
+        net, size = self.autoencoder, (picture.shape[2], picture.shape[3])
         if tile is None: return net.decode(z, net.encode(picture)[1] if net.skips else [], size)
-        for wide, near in zip(*(self.pieces(picture, tile, reach) for reach in (net.reach(), net.reaches()[1]))):
-            around = (scaled(axis, net.multiple, net.scale) for axis in near.around)
-            out[(..., *near.own)] = near.within(net.grown(z[(..., *around)], self.skips_of(picture, wide, near)))
+        out = torch.empty_like(picture)
+        reaches = net.reach(), net.reaches()[1] # of both halves, and of the decoder alone
+        for wide, near in zip(*(self.pieces(picture, tile, reach) for reach in reaches)):
+            part = z[(..., *(scaled(axis, net.multiple, net.scale) for axis in near.around))]
+            skips = self.skips_of(picture, wide, near)
+            out[(..., *near.own)] = near.within(net.grown(part, skips))
         give_back()
         return out
 
-    def skips_of(self, picture: Tensor, wide: "Piece", near: "Piece") -> list[Tensor]:
-        "What goes past the latent for a piece as the decoder sees it, of as much as the encoder sees of it"
-        net = self.autoencoder
-        if not net.skips: return []
-        seen = net.seen(wide.of(picture))[1]
-        moved = [slice(a.start - b.start, a.stop - b.start) for a, b in zip(near.around, wide.around)]
-        def cut(x, scale): return x[(..., *(scaled(axis, net.multiple, scale) for axis in moved))].clone()
-        return [cut(seen.pop(0), 2 ** max(0, (k - 1) // 2)) for k in range(len(seen))]
+    def skips_of(self, picture: Tensor, wide: Piece, near: Piece) -> list[Tensor]:
+        "What goes past the latent, for all that the decoder sees around a piece"
+        if not self.autoencoder.skips: return []
+        seen, step = self.autoencoder.encode(wide.of(picture))[1], self.autoencoder.multiple
+        scales = [1, *(2**i for i in range(self.autoencoder.levels) for _ in range(2))]
+        return [narrowed(seen.pop(0), near, wide, step, scale) for scale in scales]
 
-    def pieces(self, picture: Tensor, tile: int, reach: int) -> "list[Piece]":
-        "The pieces of a picture, each with what is seen around it: all that there is to see, or `reach` pixels"
+    def pieces(self, picture: Tensor, tile: int, reach: int) -> list[Piece]:
+        "The pieces of a picture, each with so much around it"
         net = self.autoencoder
-        if net.arguments["attention"]: reach = net.reach()  # beyond which it sees the whole picture anyway
-        else: tile = min(tile, 3 * net.reach())             # smaller ones take less memory, and are as good
+        if net.arguments["attention"]: reach = net.reach() # and sees the whole picture anyway
+        else: tile = min(tile, 3 * net.reach()) # smaller ones take less memory, and are as good
         return pieces(picture.shape[2:], tile, reach, net.multiple)
 
 # %% ../nbs/13_latent.ipynb #7ca3f60f
@@ -354,41 +359,6 @@ def check_whole(model: Any) -> None:
     if isinstance(model, LatentUNet):
         raise ValueError("this is an autoencoder, half of a pair: the network that restores in its latent is "
                          "missing, and a LatentModel holds both")
-
-# %% ../nbs/13_latent.ipynb #dd39613e
-@dataclass(frozen=True)
-class Piece:
-    "A piece of a picture, and the same with what it sees around it: rows and columns in pixels"
-    own: tuple[slice, slice]
-    around: tuple[slice, slice]
-
-    def of(self, picture: Tensor) -> Tensor:
-        "The piece with its surroundings, of (b, c, h, w)"
-        return picture[(..., *self.around)]
-
-    def within(self, part: Tensor, step: int = 1, scale: int = 1) -> Tensor:
-        "The piece alone, of what was made of it and its surroundings; a latent needs step, scale"
-        both = zip(self.own, self.around)
-        moved = (slice(own.start - out.start, own.stop - out.start) for own, out in both)
-        return part[(..., *(scaled(axis, step, scale) for axis in moved))]
-
-def give_back() -> None:
-    "Hand what pieces have left of the heap back to the system, where the C library is asked to (glibc)"
-    with suppress(AttributeError, OSError, TypeError): ctypes.CDLL(None).malloc_trim(0)
-
-
-
-def scaled(axis: slice, step: int, scale: int) -> slice:
-    "Pixels of the latent for pixels of the picture, whose end is extended to a whole step"
-    return slice(axis.start // scale, -(-axis.stop // step) * step // scale)
-
-def pieces(size: Sequence[int], tile: int, reach: int, step: int) -> list[Piece]:
-    "A picture of h x w pixels in squares of about `tile`; each sees `reach` pixels around it"
-    tile, reach = (-(-n // step) * step for n in (tile, reach))
-    def axis(n):
-        own = [slice(start, min(start + tile, n)) for start in range(0, n, tile)]
-        return [(a, slice(max(0, a.start - reach), min(n, a.stop + reach))) for a in own]
-    return [Piece((r[0], c[0]), (r[1], c[1])) for r, c in itertools.product(*map(axis, size))]
 
 # %% ../nbs/13_latent.ipynb #f0de9175
 PRESETS: dict[str, dict[str, Any]] = { # Name -> arguments of LatentUNet

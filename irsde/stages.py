@@ -48,7 +48,7 @@ def as_vae(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     "Both of a first run whose latent is that of a VAE; a ValueError for what would be there twice"
     if asked.get("ae.skips"):
-        raise ValueError("ae.kl is for a latent that holds the whole picture: ae.skips=true lets it pass beside")
+        raise ValueError("ae.kl is for a latent that holds the whole picture: ae.skips=true lets it pass by")
     if asked.get("ae.jitter"):
         raise ValueError("ae.jitter and ae.kl are both noise on the latent: ask for one of them")
     return {**arguments, "skips": False, "variational": True}, {**how, "jitter": 0.0}
@@ -62,11 +62,11 @@ def replacing_loss(jitter: float, swap: bool, kl: float = 0.0) -> Callable[..., 
 
 # %% ../nbs/72_stages.ipynb #e31778bc
 def ceiling_of(
-    held_out: Mapping[str, tuple[Tensor, Tensor]], # Name -> x0, mu, (c, h, w)
+    held_out: Mapping[str, tuple[Tensor, ...]], # Name -> x0, mu, (c, h, w)
     protocol: Any,                                 # How the ceiling is scored
 ) -> Callable[[nn.Module], dict[str, Any]] | None:
     "For `train`: autoencoder -> mean PSNR of its ceiling on pictures held out, in dB, and a strip of them"
-    pairs = [(middle(x0, 256), middle(mu, 256)) for x0, mu in held_out.values()]
+    pairs = [(middle(x0, 256), middle(mu, 256)) for x0, mu, *_ in held_out.values()]
     if not pairs: return None
     def validate(net: nn.Module) -> dict[str, Any]:
         device, scores, rows = next(net.parameters()).device, [], []
@@ -101,8 +101,9 @@ def first_run(
     settings = Settings.of({**values, **changed}, seed=seed)
     resume = resume and (folder / "config.json").is_file()
     if not (resume and steps_done(folder) >= settings.iterations):
-        train(folder, checkpoint.make_autoencoder(values["autoencoder"], seed), sde,
-              replacing_loss(how["jitter"], how["swap"], how.get("kl", 0.0)), batches, settings, validation, resume=resume,
+        loss = replacing_loss(how["jitter"], how["swap"], how.get("kl", 0.0))
+        train(folder, checkpoint.make_autoencoder(values["autoencoder"], seed), sde, loss, batches, settings,
+              validation, resume=resume,
               about={**about, "part": "autoencoder", "first": dict(how)}, may_change=("recipe",), **more)
     net: Any = checkpoint.load(folder / "model.safetensors")[0]
     return net.requires_grad_(False)
@@ -111,18 +112,18 @@ def first_run(
 def scaled_for(autoencoder: LatentUNet, batches: Callable[..., Any], n: int = 8) -> float:
     "Scale the latent to a spread of 1, measured on the first `n` batches of a training; the factor"
     first = [batch for batch, _ in zip(batches(start=0, part=(0, 1)), range(n))]
-    x0, mu = (torch.cat(parts) for parts in zip(*first))
+    x0, mu, *_ = (torch.cat(parts) for parts in zip(*first))
     factor = 1 / latent_spread(autoencoder, x0, mu)
     rescale(autoencoder, factor)
     return factor
 
 def in_latent(batches: Callable[..., Any], autoencoder: LatentUNet) -> Callable[..., Any]:
     "The same batches for `train`, x0 and mu as latents, on the autoencoder's device"
-    def encoded(**where: Any) -> Iterator[tuple[Tensor, Tensor]]:
-        for x0, mu in batches(**where):
+    def encoded(**where: Any) -> Iterator[tuple[Tensor, ...]]:
+        for x0, mu, *told in batches(**where):
             device = autoencoder.to_latent.weight.device
             with torch.no_grad(): z_0, z_mu = (autoencoder.encode(x.to(device))[0] for x in (x0, mu))
-            yield z_0, z_mu
+            yield z_0, z_mu, *told
     return encoded
 
 def into_latent(

@@ -129,6 +129,43 @@ def test_scaling_leaves_pictures_as_they_are():
     assert latent_spread(net, x0, mu) == pytest.approx(1, rel=1e-4)
 
 
+def test_a_vae_draws_its_latents_and_is_pulled_towards_a_normal():
+    net, x0, mu = coder(skips=False, variational=True), picture(2, 3, 24, 24), picture(2, 3, 24, 24, seed=1)
+    noise, t = picture(2, 3, 24, 24, seed=2), torch.tensor([4, 1])
+    found, errors, nats = latent_replacing_loss(None, net, x0, mu, t, noise, kl=0.01), 0, 0
+    for x in (mu, x0):
+        z, _ = net.encode(x)
+        assert torch.equal(z, net.encode(x)[0])  # what is not training gets the mean
+        std = (net.to_spread(net.seen(x)[0]) / 2).exp()
+        draw = z + std * noise.flatten(1)[:, : z[0].numel()].reshape(z.shape)
+        errors = errors + (net.decode(draw, [], (24, 24)) - x).abs().mean()
+        posterior = torch.distributions.Normal(z, std)
+        normal = torch.distributions.Normal(0, 1)
+        nats = nats + torch.distributions.kl_divergence(posterior, normal).sum() / 2
+    torch.testing.assert_close(found, errors + 0.01 * nats / (3 * 24 * 24))
+    found.backward()
+    assert net.to_spread.weight.grad.abs().sum() > 0
+
+
+def test_a_vae_is_scaled_with_its_spread_and_kept_in_a_file(tmp_path):
+    net, x = coder(skips=False, variational=True), picture(1, 3, 24, 24)
+    with torch.no_grad():
+        std, picture_before = (net.to_spread(net.seen(x)[0]) / 2).exp(), net(x)
+        rescale(net, 3.0)
+        torch.testing.assert_close((net.to_spread(net.seen(x)[0]) / 2).exp(), 3 * std)
+        torch.testing.assert_close(net(x), picture_before, rtol=1e-4, atol=1e-5)
+        again = checkpoint.load(checkpoint.save(tmp_path / "vae.safetensors", net, SDE))[0]
+        assert again.arguments == net.arguments and torch.equal(again(x), net(x))
+
+
+def test_files_of_before_are_as_they_were():
+    "Arguments and names of an autoencoder without variants are those of the first library that had one"
+    assert list(coder().arguments) == ["channels", "width", "mult", "embed", "attention", "skips"]
+    assert not any("spread" in name for name in coder().state_dict())
+    old = {name: value for name, value in coder().arguments.items() if name != "skips"}
+    assert LatentUNet(**old).skips
+
+
 # ---- what is refused
 
 
@@ -248,10 +285,27 @@ def test_both_are_trained_and_the_file_restores(photos, tmp_path):
     )
 
 
-@pytest.mark.parametrize("stop", ["first", "between", "second"])
-def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop):
+@pytest.mark.parametrize(
+    "variant, told",
+    [
+        ({"ae.skips": False}, {"skips": False}),
+        ({"ae.kl": 1e-6}, {"skips": False, "variational": True}),
+    ],
+)
+def test_variants_without_skips_are_trained_and_restore(photos, tmp_path, variant, told):
+    path = go(recipe(photos, set=variant), tmp_path / "run")
+    coder = checkpoint.load(path)[0].autoencoder
+    assert {name: coder.arguments.get(name) for name in told} == told
+    assert Restorer.from_pretrained(path)(picture(3, 40, 40)).shape == (3, 40, 40)
+    assert next(iter(variant)) in train_command(checkpoint.load(path)[2]["recipe"])
+
+
+@pytest.mark.parametrize(
+    "stop, variant", [*((s, {}) for s in ("first", "between", "second")), ("first", {"ae.kl": 1e-2})]
+)
+def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop, variant):
     "The weights are those of a run that was not stopped, bit for bit"
-    whole = checkpoint.load(go(recipe(photos), tmp_path / "whole"))[0].state_dict()
+    whole = checkpoint.load(go(recipe(photos, set=variant), tmp_path / "whole"))[0].state_dict()
     run, calls = tmp_path / "run", []
     places = {"first": "replacing_loss", "between": "scaled_for", "second": "in_latent"}
     right = getattr(stages, places[stop])
@@ -279,11 +333,11 @@ def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop):
 
     monkeypatch.setattr(stages, places[stop], stopping)
     with pytest.raises(KeyboardInterrupt):
-        go(recipe(photos), run)
+        go(recipe(photos, set=variant), run)
     monkeypatch.setattr(stages, places[stop], right)
     left = (run / "config.json").exists(), (run / "autoencoder" / "config.json").exists()
     assert left == (stop == "second", True)
-    ended = checkpoint.load(go(recipe(photos), run, resume=True))[0].state_dict()
+    ended = checkpoint.load(go(recipe(photos, set=variant), run, resume=True))[0].state_dict()
     assert whole.keys() == ended.keys() and all(torch.equal(whole[name], ended[name]) for name in whole)
 
 
@@ -296,6 +350,10 @@ def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop):
         ({"channels": 1}, "channels is for a network that sees pixels"),
         ({"set": {"ae.depth": 3}}, "depth"),
         ({"set": {"ae.swap": 2}}, "swap"),
+        ({"set": {"ae.skips": 2}}, "skips"),
+        ({"set": {"ae.kl": -1}}, "kl"),
+        ({"set": {"ae.kl": 1e-6, "ae.skips": True}}, "lets it pass by"),
+        ({"set": {"ae.kl": 1e-6, "ae.jitter": 0.1}}, "both noise on the latent"),
         ({"set": {"ae.iterations": 0}}, "iterations"),
     ],
 )

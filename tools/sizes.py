@@ -5,7 +5,8 @@
 WEIGHTS is a file, or a task whose weights ship. The picture is made of the sample pictures, side by side, so
 no file is needed. Each size is restored in a process of its own, whose memory the system tells at its end;
 what the same process takes before it sees a picture, with the library imported and the weights read, stands
-beside it. Appends a row a size to data/runs/sizes.csv, which chapter 13 shows."""
+beside it. Appends a row a size to data/runs/sizes.csv, which the chapter
+"Pieces that see enough" shows."""
 import argparse
 import json
 import os
@@ -57,26 +58,19 @@ def measured(weights: str, megapixels: float, options: dict[str, Any], threads: 
     model: Any = restorer.model
     idle = highest()
     picture = tiled(megapixels)
-    solver, steps = restorer.solver_and_steps(restorer_options(options), restorer.sde.schedule.n_steps)
     start, used = time.perf_counter(), time.process_time()
     restored = restorer(picture, **options)
     seconds, cpu = time.perf_counter() - start, time.process_time() - used
     if restored.shape != picture.shape: raise AssertionError(f"{picture.shape} came back as {restored.shape}")
+    how = {name: options.get(name) or restorer.setting(name) for name in ("solver", "steps")}
     return {"weights": Path(weights).stem, "fingerprint": restorer.weights,
             "kind": "latent" if restorer.latent else "pixels",
             "parameters": sum(weight.numel() for weight in model.parameters()),
-            "megapixels": megapixels, "height": picture.shape[0], "width": picture.shape[1],
-            "solver": solver.name if hasattr(solver, "name") else options.get("solver", ""), "steps": steps,
+            "megapixels": megapixels, "height": picture.shape[0], "width": picture.shape[1], **how,
             "threads": threads, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1),
-            "cpu_per_megapixel": round(cpu / megapixels, 2), "idle_mb": round(idle), "peak_mb": round(highest()),
-            "commit": this_commit(), "date": f"{datetime.date.today()}", "device": f"{os.cpu_count()}-core CPU",
-            "torch": torch.__version__}
-
-
-def restorer_options(options: dict[str, Any]) -> Any:
-    "The options of a call as the record that a restorer asks"
-    from irsde.jobs import Sampling
-    return Sampling.of(options)
+            "cpu_per_megapixel": round(cpu / megapixels, 2), "idle_mb": round(idle),
+            "peak_mb": round(highest()), "commit": this_commit(), "date": f"{datetime.date.today()}",
+            "device": f"{os.cpu_count()}-core CPU", "torch": torch.__version__}
 
 
 def in_own_process(weights: str, megapixels: float, options: dict[str, Any], threads: int) -> dict[str, Any]:
@@ -85,7 +79,7 @@ def in_own_process(weights: str, megapixels: float, options: dict[str, Any], thr
              "--options", json.dumps(options)]
     told = subprocess.run(words, capture_output=True, text=True,
                           env={**os.environ, "OMP_NUM_THREADS": str(threads)})
-    if told.returncode: raise SystemExit(told.stderr.strip().splitlines()[-1])
+    if told.returncode: raise SystemExit((told.stderr.strip().splitlines() or ["it was killed"])[-1])
     return json.loads(told.stdout.splitlines()[-1])
 
 
@@ -100,7 +94,8 @@ def append(row: dict[str, Any], table: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("weights", nargs="+", metavar="WEIGHTS", help="a file, or a task whose weights ship")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 6, 24])
     parser.add_argument("--steps", type=int, help="calls of the network; the weights' own if left out")
