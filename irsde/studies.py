@@ -232,7 +232,7 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
     *(Study(task, f"{task}: the published method, ours, and the baseline", "IR-SDE, experiments", "42_calls",
             central(task)) for task in IRSDE_TASKS),
     *(Study(task, f"{task}: the published method, ours, and the baseline", "Refusion, experiments",
-            "45a_refusion", central(task)) for task in REFUSION_TASKS),
+            "45_claims", central(task)) for task in REFUSION_TASKS),
     Study("table-1", "Heavy rain, Rain100H", "IR-SDE, table 1", "40_tables", some("deraining", *PAIR)),
     Study("table-2", "Light rain, Rain100L", "IR-SDE, table 2", "40_tables", (LIGHT,)),
     Study("table-3", "Blur, GoPro", "IR-SDE, table 3", "40_tables", some("deblurring", *PAIR)),
@@ -275,11 +275,11 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
     drawn("few-calls", "Better solvers need 5 to 10 calls for Euler's 100", "MaRS", "06_sampling"),
     drawn("matched-time", "From the matched time, 22 of 100 steps", "IR-SDE, denoising", "36_denoising"),
     drawn("parameters", "137 and 77 million parameters", "official code", "12_nafnet"),
-    *(Study(f"shadow-{name}", title, "Refusion, ablation", "45a_refusion", ON_SHADOWS[name])
+    *(Study(f"shadow-{name}", title, "Refusion, ablation", "44_ablations", ON_SHADOWS[name])
       for name, title in (("lambda", "On shadows: λ of 10, 30, 50, 70"), ("steps", "On shadows: T = 100 or 1000"),
                           ("patch", "On shadows: larger squares, as many pixels"),
                           ("optimiser", "On shadows: Adam, AdamW, Lion"))),
     Study("latent", "Diffusing in a latent keeps quality, and its skips keep detail", "Refusion, method",
-          "45a_refusion", LATENTS),
+          "45_claims", LATENTS),
     drawn("claims", "Every claim with its verdict", "both papers", "45_claims"),
 )}

@@ -299,8 +299,9 @@ SHADOWS = Task(
     "shadow-removal", SCENES["shadow-removal"], lam=50/255, protocol="shadow-removal",
     solver="exp-ode-2", steps=1,
     **budgets(
-        quick(6500, crop=128, batch=4, why={
-            **WIDE, "crop": "judgement: a shadow and what lies around it must fit"}),
+        quick(6500, crop=256, batch=4, width=32, enc=(1, 1, 1), mid=2, dec=(1, 1, 1), fold=4, why={
+            **WIDE, "crop": "judgement: a shadow and what lies around it must fit",
+            "arguments": "judgement: as inpainting's, to see across a shadow"}),
         refusion_paper(), smoke()),
     reasons={
         "degradation": "measured: chapter 19, against eleven real pairs", "lam": "published: Refusion",

@@ -22,7 +22,7 @@ from .compare import EACH, KEY, Ahead, ahead, paired, rows_of
 from .planning import runs_of
 from .plots import curves_of, styled
 from .studies import SCALES, STUDIES
-from .tasks import TASKS
+from .tasks import IRSDE_TASKS, TASKS
 
 # %% ../nbs/81_trainings.ipynb #bf9bfaf7
 def seeds_of(pictures: pd.DataFrame, row: Mapping[str, Any]) -> set[int]:
