@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from . import metrics
+from .ceilings import keep_numbers, latent_numbers, numbers_row
 from .checks import one_of
 from .compare import keep_pictures
 from .evaluate import evaluate
@@ -65,10 +66,11 @@ def way_of(restorer: Any, solver: str, calls: int) -> dict[str, Any]:
 # %% ../nbs/33_reproduce.ipynb #19d218ee
 @dataclass
 class Outcome:
-    "What a run found: rows for a table of runs, each with its pictures' scores, and its learning curve"
+    "What a run found: rows for a table of runs, each with its pictures' scores, a learning curve, a latent's numbers"
     rows: list[dict[str, Any]]
     pictures: list[pd.DataFrame]
     curve: pd.DataFrame
+    latents: list[dict[str, Any]] = field(default_factory=list) # Of a latent: its ceiling and the like
 
 # %% ../nbs/33_reproduce.ipynb #389e909f
 def work(run: Run, skip: frozenset = frozenset(), cpu: bool = False, threads: int | None = None,
@@ -88,6 +90,7 @@ def work(run: Run, skip: frozenset = frozenset(), cpu: bool = False, threads: in
         scores, row = scored(run, restorer, test, solver, calls)
         found.rows.append(row)
         found.pictures.append(scores)
+    if restorer.latent and found.rows: found.latents = latents_of(run, restorer)
     return found
 
 # %% ../nbs/33_reproduce.ipynb #a5b11939
@@ -106,6 +109,16 @@ def scored(run: Run, restorer: Any, test: TestSet, solver: str, calls: int) -> t
     row |= {"test_set": run.shown(test), "method": run.method, "budget": size}
     return scores, row | {"solver": solver, "steps": calls}
 
+def latents_of(run: Run, restorer: Restorer) -> list[dict[str, Any]]:
+    "What the latent of a run can do on each of its test sets (chapter 31a)"
+    _, solver, calls = run.tests[0]
+    how, rows = way_of(restorer, solver, calls), []
+    for test in dict.fromkeys(test for test, *_ in run.tests):
+        numbers = latent_numbers(restorer, cases_of(run, test, run.square), protocol_of(run),
+                                 lpips=perceived(), **how)
+        rows.append(numbers_row(restorer, numbers, run.shown(test), solver=solver, steps=calls))
+    return rows
+
 def curve_of(run: Run) -> pd.DataFrame:
     "The learning curve that the run's log holds"
     log = pd.read_csv(run.folder/"log.csv")
@@ -123,6 +136,7 @@ def keep(out: Path | str, found: Outcome) -> None:
         known = scenes(row["test_set"].partition(",")[0])
         keep_pictures(Path(out, "pictures.csv"), scores, row, known)
         keep_rows(Path(out, "scores.csv"), row, input_row(scores, row["task"], row["test_set"]))
+    for row in found.latents: keep_numbers(Path(out, "latent-numbers.csv"), row)
     path = Path(out, "curves.csv")
     told = ["task", "method", "budget", "train_seed"]
     curves: Any = pd.read_csv(path) if path.exists() else found.curve[:0]
