@@ -133,19 +133,21 @@ def f_number(
     "The f-number of a lens; a ValueError for what is none"
     hit = WRITTEN.fullmatch(str(lens).strip())
     number = float(hit[2]) if hit else 0.0
-    if hit and 0.5 <= abs(number) <= 128: return -abs(number) if (hit[1] or "").lower() == "canon" else number
-    raise ValueError(f"{lens!r} is no lens: one is written as 1.8, f/1.8 or Sony50mmf1.8BS, and its f-number "
-                     "is 0.5 to 128")
+    if hit is None or not 0.5 <= abs(number) <= 128:
+        raise ValueError(f"{lens!r} is no lens: one is written as 1.8, f/1.8 or Sony50mmf1.8BS, "
+                         "and its f-number is 0.5 to 128")
+    return -abs(number) if (hit[1] or "").lower() == "canon" else number
 
 def lens_number(lens: str | float) -> float:
     "A lens as the official network is told it: 10 N, below zero for a Canon"
     return 10 * f_number(lens)
 
 def told_lens(
-    lens: Any, # Source lens, target lens, disparity as a person writes them; or such a triple each, (b, 3)
+    lens: Any, # Source lens, target lens, disparity as a person writes them; or (b, 3) such
 ) -> Tensor:   # (b, 3)
     "What a network is told of the lenses; a ValueError names the number that is missing"
-    return torch.tensor([(10 * source, 10 * target, depth) for source, target, depth in each_lens(lens)])
+    return torch.tensor([(10 * source, 10 * target, disparity)
+                         for source, target, disparity in each_lens(lens)])
 
 # %% ../nbs/14_cameras.ipynb #dff165e0
 def three_numbers(

@@ -155,7 +155,8 @@ class Told:
 
     def __call__(self, x: Tensor, mu: Tensor, t: int | Tensor) -> Tensor:
         "The noise in x, which may be several tiles of each picture, one tile of all after another"
-        def rows(value): return value.to(x.device).repeat(len(x) // len(value), *[1] * (value.ndim - 1))
+        def rows(value):
+            return value.to(x.device).repeat(len(x) // len(value), *[1] * (value.ndim - 1))
         return self.model(x, mu, t, **{name: rows(value) for name, value in self.told.items()})
 
     def __getattr__(self, name: str) -> Any:
