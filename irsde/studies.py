@@ -48,7 +48,7 @@ def published(task: str) -> dict[str, Any]:
     paper = TASKS[task].at("IR-SDE" if of_irsde else "Refusion")
     falls: dict[str, Any] = {"schedule": "multistep"} if of_irsde else {"schedule": "cosine", "lr": 2e-4}
     told = {name: getattr(paper, name) for name in (*LEARNT, "optimiser")}
-    return {**noise(TASKS[task]), **told, **falls}
+    return {**noise(replace(paper, latent=TASKS[task].latent)), **told, **falls}
 
 # %% ../nbs/79_studies.ipynb #91d609c5
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def ours(task: str, budget: str) -> dict[str, Any]:
     record, (small, at) = TASKS[task], (SCALES[budget].recipe, TASKS[task].at(budget))
     told = {name: getattr(record, name) for name in (*LEARNT, "schedule")}
     adam = {"optimiser": "adam", "lr": small["lr"]} if small and task not in IRSDE_TASKS else {}
-    return {**noise(replace(at, lam=record.lam)), **told, **adam}
+    return {**noise(replace(record, latent=at.latent)), **told, **adam}
 
 def central(task: str) -> tuple[Arm, ...]:
     "The published method, ours, and the CNN baseline"
