@@ -118,7 +118,8 @@ def numbers_row(
     return {"task": restorer.task, "variant": variant_of(latent_of(restorer)),
             "seed": (about.get("recipe") or {}).get("seed"), "test_set": test_set,
             "n": numbers.attrs["n_images"], **scores, **settings, "protocol": numbers.attrs["protocol"],
-            "weights": restorer.weights, "budget": trained(about), "commit": this_commit(), "date": f"{datetime.date.today()}"}
+            "weights": restorer.weights, "budget": trained(about), "commit": this_commit(),
+            "date": f"{datetime.date.today()}"}
 
 # %% ../nbs/31a_ceilings.ipynb #cbc515fc
 def keep_numbers(

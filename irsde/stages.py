@@ -48,7 +48,8 @@ def as_vae(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     "Both of a first run whose latent is that of a VAE; a ValueError for what would be there twice"
     if asked.get("ae.skips"):
-        raise ValueError("ae.kl is for a latent that holds the whole picture: ae.skips=true lets it pass by")
+        raise ValueError("ae.kl is for a latent that holds the whole picture: "
+                         "with skips a picture goes past it")
     if asked.get("ae.jitter"):
         raise ValueError("ae.jitter and ae.kl are both noise on the latent: ask for one of them")
     return {**arguments, "skips": False, "variational": True}, {**how, "jitter": 0.0}

@@ -352,7 +352,7 @@ def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop, varian
         ({"set": {"ae.swap": 2}}, "swap"),
         ({"set": {"ae.skips": 2}}, "skips"),
         ({"set": {"ae.kl": -1}}, "kl"),
-        ({"set": {"ae.kl": 1e-6, "ae.skips": True}}, "lets it pass by"),
+        ({"set": {"ae.kl": 1e-6, "ae.skips": True}}, "goes past it"),
         ({"set": {"ae.kl": 1e-6, "ae.jitter": 0.1}}, "both noise on the latent"),
         ({"set": {"ae.iterations": 0}}, "iterations"),
     ],
