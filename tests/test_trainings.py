@@ -183,7 +183,7 @@ def test_the_names_of_runs(tmp_path):
 RUNS = Path(__file__).parents[1] / "data/runs"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS if weights_path(task).is_file()])
 def test_the_table_of_runs_is_what_the_weights_say(task):
     about, n = read_header(weights_path(task))[0]["about"], len(curves_of(RUNS, task))
     table = run_table(about, RUNS, [*"abcdefghijkl"[:n]]).data
