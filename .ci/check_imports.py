@@ -42,10 +42,11 @@ ALLOWED = { # module -> the modules of irsde that it may import beside `checks`,
     'checkpoint': ['foreign', 'official', 'images', 'schedule', 'sde', 'predict', 'bridges', 'unet',
         'nafnet', 'latent', 'cameras'],
     'evaluate': ['images', 'masks', 'names', 'cameras', 'degrade', 'scenes', 'data', 'metrics', 'tasks'],
-    'noise': [], 'jobs': ['images', 'masks', 'eyes', 'sde', 'sampling', 'latent', 'tasks', 'tiling', 'noise', 'cameras'],
+    'noise': [], 'jobs': ['images', 'masks', 'eyes', 'sde', 'sampling', 'latent', 'tasks', 'tiling',
+        'noise', 'cameras'],
     'shipped': ['images', 'tasks'],
-    'restore': ['images', 'masks', 'eyes', 'schedule', 'sde', 'sampling', 'predict', 'latent', 'tasks', 'checkpoint',
-                'tiling', 'noise', 'jobs', 'shipped', 'cameras'],
+    'restore': ['images', 'masks', 'eyes', 'schedule', 'sde', 'sampling', 'predict', 'latent', 'tasks',
+                'checkpoint', 'tiling', 'noise', 'jobs', 'shipped', 'cameras'],
     'ceilings': ['images', 'ledger', 'metrics', 'latent', 'results', 'jobs', 'evaluate'],
     'runs': ['images', 'ledger', 'predict', 'training', 'states', 'progress', 'checkpoint'],
     'stages': ['latent', 'metrics', 'training', 'states', 'validation', 'checkpoint', 'runs'],
@@ -61,8 +62,8 @@ ALLOWED = { # module -> the modules of irsde that it may import beside `checks`,
     'studies': ['options', 'tasks', 'recipes', 'sources'],
     'planning': ['images', 'schedule', 'sde', 'cameras', 'data', 'metrics', 'validation', 'states',
         'checkpoint', 'evaluate', 'ledger', 'results', 'options', 'recipes', 'sources', 'studies'],
-    'reproduce': ['images', 'ceilings', 'subsets', 'knownsets', 'metrics', 'tasks', 'ledger', 'compare', 'results',
-        'states', 'evaluate', 'restore', 'scoring', 'recipes', 'sources', 'studies', 'planning'],
+    'reproduce': ['images', 'ceilings', 'subsets', 'knownsets', 'metrics', 'tasks', 'ledger', 'compare',
+        'results', 'states', 'evaluate', 'restore', 'scoring', 'recipes', 'sources', 'studies', 'planning'],
     'trainings': ['plots', 'compare', 'tasks', 'studies', 'planning'],
     'shell': ['progress'],
     'cli': ['shell', 'images', 'degrade', 'knownsets', 'results', 'sampling', 'tasks', 'checkpoint',
@@ -128,7 +129,7 @@ def code_of(nb):
 def study_exports(nbs, parts):
     "Tasks and results read the library; they add nothing to it"
     directive = re.compile(r'^#\s*\|\s*(default_exp|exports?|exporti)\b', re.MULTILINE)
-    for name in parts['Six tasks'] + parts['Results']:
+    for name in parts['Six tasks'] + parts['Four more tasks'] + parts['Results']:
         if any(map(directive.search, code_of(nbs/name))):
             yield f'{name} exports code: a study notebook may not'
 

@@ -131,7 +131,8 @@ def sources_of(recipe: Any, task: Task) -> dict[str, Callable[..., Any]]:
         opened["clean"] = partial(data.CleanImages, recipe.clean, lost, **how)
     if recipe.pairs is not None:
         fit = getattr(own, "enlarge", "centre" if task.name == "dehazing" else None)
-        how |= {"pattern": recipe.pattern, "lenses": recipe.lenses, "factor": getattr(own, "factor", None), "fit": fit, "views": getattr(own, "views", 1)}
+        how |= {"pattern": recipe.pattern, "lenses": recipe.lenses, "fit": fit}
+        how |= {"factor": getattr(own, "factor", None), "views": getattr(own, "views", 1)}
         opened["pairs"] = partial(data.PairedImages, *recipe.pairs, **how)
     return opened
 

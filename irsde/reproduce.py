@@ -66,7 +66,7 @@ def way_of(restorer: Any, solver: str, calls: int) -> dict[str, Any]:
 # %% ../nbs/33_reproduce.ipynb #19d218ee
 @dataclass
 class Outcome:
-    "What a run found: rows for a table of runs, each with its pictures' scores, a learning curve, a latent's numbers"
+    "What a run found: rows for a table of runs, each with its pictures' scores, and its learning curve"
     rows: list[dict[str, Any]]
     pictures: list[pd.DataFrame]
     curve: pd.DataFrame

@@ -127,7 +127,8 @@ SMALL = {
         TestSet("celeba-hq-8-thin", "test/inpainting/celeba-hq-8/gt", measured="train/masks/thin"),)),
     "dehazing": Sources(CLEAN, measured="train/haze-depth", tests=(
         TestSet(**pairs_below("test/dehazing/sots-indoor-10")),)),
-    "shadow-removal": Sources(CLEAN, tests=(TestSet(**pairs_below("refusion/shadow-removal", "srd-istd-11")),)),
+    "shadow-removal": Sources(CLEAN, tests=(
+        TestSet(**pairs_below("refusion/shadow-removal", "srd-istd-11")),)),
     "nonhomogeneous-dehazing": Sources(CLEAN, tests=(
         TestSet(**pairs_below("refusion/nonhomogeneous-haze", "nh-haze-8")),)),
     "stereo-super-resolution": Sources(CLEAN, tests=(TestSet("stereo-4", "refusion/stereo"),)),
@@ -197,7 +198,8 @@ def write_lenses(path: Path, task: str, named: list) -> None:
     "The lenses that the pairs beside it are made with, a line a pair"
     drawn = [(name, made.lenses[0].tolist()) for name, photo, generator in named
              if (made := make_pair(SCENES[task], photo, generator)).lenses is not None]
-    lines = [f"{name} f/{source:.3f} f/{target:.3f} {disparity:.3f}" for name, (source, target, disparity) in drawn]
+    lines = [f"{name} f/{source:.3f} f/{target:.3f} {disparity:.3f}"
+             for name, (source, target, disparity) in drawn]
     with replacing(make_folder(path.parent)/path.name) as draft: draft.write_text("\n".join(lines) + "\n")
 
 KINDS = dict.fromkeys(("lq", "hazy", "blur", "train_A", "test_A", "src"), "degraded") | dict.fromkeys(

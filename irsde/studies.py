@@ -34,7 +34,7 @@ class Arm:
         "Name in `LAYOUTS`"
         return "deraining-light" if self.task == "deraining" and "light" in self.name else self.task
 
-LEARNT = ("prediction", "loss", "p", "betas", "clip", "pool", "times") # What a paper may have otherwise than we
+LEARNT = ("prediction", "loss", "p", "betas", "clip", "pool", "times") # What a paper may have otherwise
 
 def noise(task: Task) -> dict[str, Any]:
     "The noise level of a task; in a latent it is measured there"
@@ -276,7 +276,8 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
     drawn("matched-time", "From the matched time, 22 of 100 steps", "IR-SDE, denoising", "36_denoising"),
     drawn("parameters", "137 and 77 million parameters", "official code", "12_nafnet"),
     *(Study(f"shadow-{name}", title, "Refusion, ablation", "44_ablations", ON_SHADOWS[name])
-      for name, title in (("lambda", "On shadows: λ of 10, 30, 50, 70"), ("steps", "On shadows: T = 100 or 1000"),
+      for name, title in (("lambda", "On shadows: λ of 10, 30, 50, 70"),
+                          ("steps", "On shadows: T = 100 or 1000"),
                           ("patch", "On shadows: larger squares, as many pixels"),
                           ("optimiser", "On shadows: Adam, AdamW, Lion"))),
     Study("latent", "Diffusing in a latent keeps quality, and its skips keep detail", "Refusion, method",

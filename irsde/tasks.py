@@ -162,7 +162,8 @@ class Task(Record):
         "All values at a budget in one flat dictionary, plain, for a run's configuration or a file's header"
         task, budget = self.at(name), self.budget(name)
         values = {key: getattr(task, key) for key in ("name", *self.to_explain)}
-        size = {key: value for key, value in budget.values().items() if key not in ("instead", "reasons", "coder")}
+        apart = ("instead", "reasons", "coder")
+        size = {key: value for key, value in budget.values().items() if key not in apart}
         told = {"degradation": repr(self.degradation), "conditional": task.conditional, "budget": name}
         coder = {"coder": dict(budget.coder)} if budget.coder else {}
         return {**values, **told, **size, "arguments": dict(budget.arguments), **coder}
@@ -290,7 +291,8 @@ DEHAZING = Task(
 
 # %% ../nbs/27_tasks.ipynb #f0d4a5c1
 WHOLE = "published: RGB of the whole picture, as the challenges of 2023 scored it"
-HALF_SPREAD = "published: Refusion; a latent is scaled to a spread of 1, and there lam is half of it (chapter 13)"
+HALF_SPREAD = ("published: Refusion; a latent is scaled to a spread of 1, and there lam is half of it "
+               "(chapter 13)")
 WIDE = {"iterations": "judgement: as deraining's", "batch": "judgement: larger squares, fewer of them"}
 ONE_CALL = {"solver": "judgement: as dehazing's; with one call all solvers are alike",
             "steps": "judgement: as dehazing's"}
@@ -328,7 +330,8 @@ TWO_EYES = Task(
         refusion_paper(lr=3e-5, batch=8, iterations=600_000, network="stereo-nafnet"), smoke()),
     reasons={
         "degradation": "measured: chapter 19, against four real pairs; x4, bicubic down and up",
-        "lam": "published: Refusion", "protocol": "published: as the challenge of 2023, the mean of both eyes",
+        "lam": "published: Refusion",
+        "protocol": "published: as the challenge of 2023, the mean of both eyes",
         "network": "published: Refusion, a NAFNet that compares the rows of both eyes (chapter 14)",
         "solver": "judgement: as super-resolution's", "steps": "judgement: as super-resolution's"})
 
