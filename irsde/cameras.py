@@ -224,8 +224,8 @@ class Lenses:
     ):
         path = isinstance(given, os.PathLike) or isinstance(given, str) and given.count(",") != 2
         self.where = os.fspath(given) if path else "lenses"
-        self.table = read_lenses(given) if path else given if isinstance(given, Mapping) else None
-        self.all = three_numbers(given) if self.table is None else None
+        self.table = read_lenses(Path(given)) if path else given if isinstance(given, Mapping) else None
+        self.all = (0.0, 0.0, 0.0) if self.table is not None else three_numbers(given)
 
     def of(self, name: str) -> tuple[float, float, float]:
         "Those of a picture; a ValueError names it and the file that has no line for it, or an incomplete one"

@@ -51,7 +51,8 @@ def eyes_in(source: Any) -> Items:
     if place and place.is_dir():
         return eyes_among({path.relative_to(place).with_suffix("").as_posix(): path
                            for path in picture_paths(place, recursive=True)})
-    paths = picture_paths(place or source)
+    files: Any = place or source
+    paths = picture_paths(files)
     top = Path(os.path.commonpath([path.parent for path in paths]))
     top = top.parent if top.name.lower() in ("left", "right") else top
     return eyes_among({path.relative_to(top).with_suffix("").as_posix(): path for path in paths})

@@ -80,8 +80,9 @@ class Picture:
     ) -> np.ndarray:                    # (c, H, W) as `values`
         "Another picture in the depth of this one, with its alpha channel (enlarged if need be)"
         if self.top == 1: new = x0.numpy().astype(self.values.dtype)
-        else: new = x0.clamp(0, 1).mul_(self.top).round_().numpy().astype(self.values.dtype)
+        else: new = rounded(x0, self.top, self.values.dtype)
         if keep is not None: new = np.where(keep, self.values[:self.n], new)
+        if len(self.values) == self.n: return new
         return np.concatenate([new, enlarge(self.values[self.n:], new.shape[1:], self.top)])
 
     def like(self, x0: Tensor, keep: np.ndarray | None = None) -> "Picture":
@@ -97,6 +98,13 @@ class Picture:
         return self.wrap(made.values) if self.wrap else as_image(made.values, made.info)
 
 # %% ../nbs/15_images.ipynb #f895bf3f
+def rounded(x0: Tensor, top: int, dtype: np.dtype) -> np.ndarray:
+    "Whole numbers up to `top` for x0 (c, h, w) in [0, 1], some rows at a time: large pictures fill the memory"
+    new = np.empty(tuple(x0.shape), dtype)
+    for k in range(0, x0.shape[1], 128):
+        new[:, k:k + 128] = x0[:, k:k + 128].clamp(0, 1).mul_(top).round_().numpy()
+    return new
+
 def enlarge(bands: np.ndarray, size: tuple[int, ...], top: int) -> np.ndarray:
     "Alpha, or other bands (k, h, w), brought to another size"
     if bands.shape[1:] == tuple(size) or not len(bands): return bands.reshape(len(bands), *size)
