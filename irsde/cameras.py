@@ -155,7 +155,7 @@ def three_numbers(
 ) -> tuple[float, float, float]: # Two f-numbers, below zero for a Canon, and the disparity
     "A picture's lenses as numbers; a ValueError names what is missing or wrong"
     parts = lens.split(",") if isinstance(lens, str) else lens
-    values = [*parts] if isinstance(parts, (Sequence, Tensor)) else [parts]
+    values: list[Any] = [*parts] if isinstance(parts, (Sequence, Tensor)) else [parts]
     how = f'lens is {listed(LENS)}, as (16, "f/1.8", 40)'
     if len(values) > 3: raise ValueError(f"{how}: got {len(values)} values")
     values += [None] * (3 - len(values))

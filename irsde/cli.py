@@ -105,7 +105,7 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 @device_option
 @quiet_option
 def demo_verb(out, device):
-    "Degrade sample pictures in six ways and restore them."
+    "Degrade sample pictures, each in the way of a task, and restore them."
     from irsde.recipes import demo, installed
     scores = with_bar(demo, out, device=device, unit=" tasks").round(3)
     if lost := ", ".join(sorted({*TASKS} - {*installed()})): tell(f"no weights for {lost}")
