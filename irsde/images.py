@@ -99,7 +99,7 @@ class Picture:
 
 # %% ../nbs/15_images.ipynb #f895bf3f
 def rounded(x0: Tensor, top: int, dtype: np.dtype) -> np.ndarray:
-    "Whole numbers up to `top` for x0 (c, h, w) in [0, 1], some rows at a time: large pictures fill the memory"
+    "Whole numbers up to `top` for x0 (c, h, w) in [0, 1], some rows at a time, for the memory's sake"
     new = np.empty(tuple(x0.shape), dtype)
     for k in range(0, x0.shape[1], 128):
         new[:, k:k + 128] = x0[:, k:k + 128].clamp(0, 1).mul_(top).round_().numpy()
