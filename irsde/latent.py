@@ -275,6 +275,8 @@ def rescale(
     return autoencoder
 
 # %% ../nbs/13_latent.ipynb #583712d8
+#| code-fold: true
+#| code-summary: "The class LatentModel"
 class LatentModel(nn.Module):
     """A denoiser in a latent: `model(z, z_mu, t) -> noise`, and the way in and out
 
