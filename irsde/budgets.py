@@ -133,7 +133,8 @@ def as_published(paper: str, batch: int, lr: float, iterations: int, why: Mappin
                  crop: int = 128, coder: Mapping[str, Any] = MappingProxyType({}), **instead: Any) -> Budget:
     "As both papers have it, but for some values of one; `why` says more than its name"
     instead = BOTH | instead
-    explained = ["preset", "crop", "batch", "iterations", "lr", *instead]
+    optional = ["arguments"] * bool(arguments) + ["coder"] * bool(coder)
+    explained = ["preset", "crop", "batch", "iterations", "lr", *optional, *instead]
     reasons = dict.fromkeys(explained, f"published: {paper}") | WHY_BOTH | dict(why)
     return Budget("paper", crop, batch, iterations, lr, milestones, arguments, instead, "no", 5000, 5000,
                   "posterior", 10, coder, reasons=reasons)
@@ -157,9 +158,7 @@ def refusion_paper(lam: float = 50/255, lr: float = 4e-5, batch: int = 4, iterat
                    **other: Any) -> Budget:
     "The CVPRW 2023 paper"
     why = {"crop": "published: Refusion's configuration files; up to 1024 for its largest pictures",
-           "iterations": "published: Refusion's configuration files",
-           "arguments": "published: the official code", "coder": "published: the official code"}
-    why = {name: text for name, text in why.items() if name in ("crop", "iterations") or name in other}
+           "iterations": "published: Refusion's configuration files"}
     own = {"network": "nafnet", "optimiser": "lion", "schedule": "cosine", "lam": lam}
     return as_published("Refusion", batch, lr, iterations, why, **(own | other))
 

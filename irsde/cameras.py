@@ -225,14 +225,15 @@ class Lenses:
         path = isinstance(given, os.PathLike) or isinstance(given, str) and given.count(",") != 2
         self.where = os.fspath(given) if path else "lenses"
         self.table = read_lenses(Path(given)) if path else given if isinstance(given, Mapping) else None
-        self.all = (0.0, 0.0, 0.0) if self.table is not None else three_numbers(given)
+        self.all = three_numbers(given) if self.table is None else None
 
     def of(self, name: str) -> tuple[float, float, float]:
         "Those of a picture; a ValueError names it and the file that has no line for it, or an incomplete one"
-        if self.table is None: return self.all
-        key = next((key for key in keys_of(name) if key in self.table), None)
+        if self.all is not None: return self.all
+        table: Any = self.table
+        key = next((key for key in keys_of(name) if key in table), None)
         if key is None: raise ValueError(f"{self.where} has no line for {name}")
-        try: return three_numbers(self.table[key])
+        try: return three_numbers(table[key])
         except ValueError as e: raise ValueError(f"{self.where}, {key}: {e}") from None
 
 def keys_of(name: str) -> list[str]:

@@ -20,13 +20,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import data, degrade, metrics
+from . import data, metrics, scenes
 from .cameras import Lenses, asked_lens
 from .checks import one_of
 from .images import is_grey, read_image, write_image
 from .masks import mask_for, read_mask
 from .metrics import SCORES, Protocol, as_protocol, device_name, lpips_here
-from .scenes import SCENES
 from .tasks import TASKS
 
 # %% ../nbs/31_evaluate.ipynb #ab3d1531
@@ -47,7 +46,8 @@ class Case:
 # %% ../nbs/31_evaluate.ipynb #9721c6f2
 ENLARGED = "super-resolution", "stereo-super-resolution" # Tasks whose pictures are given small
 OWNERS = { # Option -> the tasks that it is for
-    "measured": ("deraining", "deblurring", "inpainting", "dehazing"),
+    "measured": ("deraining", "deblurring", "inpainting", "dehazing", "shadow-removal",
+                 "nonhomogeneous-dehazing"),
     "mask": ("inpainting",),
     "invert_mask": ("inpainting",),
     "sigma": ("denoising",),
@@ -107,8 +107,8 @@ class FromClean:
         skip_damaged: bool = False,         # Leave out files that cannot be read, which are refused otherwise
     ):
         check_options(task, measured=measured, mask=mask, invert_mask=invert_mask, sigma=sigma)
-        record: Any = {**degrade.DEGRADATIONS, **SCENES}[task] # as a file has it: holes are white
-        if measured: record = degrade.measured(task, measured)
+        record: Any = scenes.EVERY[task] # as a file has it: holes are white
+        if measured: record = scenes.measured(task, measured)
         self.degradation: Any = record if sigma is None else replace(record, sigma=sigma)
         self.task, self.seed = task, seed
         self.mask, self.invert_mask, self.blind = mask, invert_mask, blind

@@ -32,12 +32,12 @@ def eyes_among(
     "Which files are the two eyes of one pair, whatever way they lie"
     whole, missing, left = {}, {}, dict(names)
     for rules in WAYS:
-        found = group_items(left, rules, None, None).whole
+        found = group_items(left, rules).whole
         whole |= {name if name not in whole else f"{name} ({rules['left']})": pair
                   for name, pair in found.items()}
         used = {path for pair in found.values() for path in pair.values()}
         left = {name: path for name, path in left.items() if path not in used}
-    for rules in WAYS: missing = group_items(left, rules, None, None).missing | missing
+    for rules in WAYS: missing = group_items(left, rules).missing | missing
     return Items(dict(sorted(whole.items())), missing)
 
 def other_eye(path: Path) -> str:

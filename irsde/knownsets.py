@@ -144,10 +144,18 @@ def find_items(
     What is not whole is left out, and `missing` names the file that is not there. Raises ValueError for an
     unknown layout, and what `read_lenses` raises."""
     one_of("layout", layout, LAYOUTS)
-    folder, lenses = Path(folder), None if meta is None else read_lenses(meta)
+    folder = Path(folder)
     names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in pictures_below(folder)}
-    ways = [group_items(names, rules, lenses, meta) for rules in LAYOUTS[layout]]
-    return max(ways, key=lambda items: (len(items.whole), -len(items.missing)))
+    ways = [group_items(names, rules) for rules in LAYOUTS[layout]]
+    found = max(ways, key=lambda items: (len(items.whole), -len(items.missing)))
+    return found if meta is None else with_lenses(found, meta)
+
+def with_lenses(items: Items, meta: str | Path) -> Items:
+    "The items whose lenses a text file has; the others are missing"
+    lenses = read_lenses(meta)
+    lacking = {key: name for key in items.whole if (name := key.rpartition("/")[2]) not in lenses}
+    told = {key: f"{meta} has no line for {name}" for key, name in lacking.items()}
+    return Items({key: have for key, have in items.whole.items() if key not in told}, items.missing | told)
 
 # %% ../nbs/22_knownsets.ipynb #19efa769
 def pair_psnr(mu: np.ndarray, x0: np.ndarray, channel: str) -> float:

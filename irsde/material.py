@@ -19,9 +19,8 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from . import data, degrade, images, subsets
+from . import data, degrade, images, scenes, subsets
 from .checks import listed, one_of
-from .scenes import SCENES
 from .tasks import TASKS, Task
 
 # %% ../nbs/67_material.ipynb #df52e82c
@@ -32,24 +31,16 @@ def degradation_of(task: str, *, measured: Any = None, share: float = 1.0, synth
     `level` is sigma= or factor=; `share` of the pictures get the material in the folder or .npz `measured`,
     without the files that a test picture shares something with: a UserWarning names them.
     A ValueError for what is not of this task, an OSError for what is not there."""
-    known = {**degrade.DEGRADATIONS, **SCENES}
-    lossy = known[one_of("task", task, TASKS)] if synthetic is None else synthetic
+    lossy = scenes.EVERY[one_of("task", task, TASKS)] if synthetic is None else synthetic
     for option, value in level.items():
         if value is None: continue
         owners = {"sigma": ("denoising",), "factor": ("super-resolution", "stereo-super-resolution")}[option]
         if task not in owners: raise ValueError(f"{option} belongs to {' and '.join(owners)}, not to {task}")
         lossy = replace(lossy, **{option: value})
     if measured is None: return lossy
-    found: Any = made_with(measured, task, lossy, left_out(measured))
+    found = scenes.measured(task, measured, without=left_out(measured))
+    if isinstance(found, degrade.Holes): found = replace(found, fill=lossy.fill)
     return found if share == 1 else degrade.Either((found, lossy), (share, 1 - share))
-
-def made_with(material: Any, task: str, lossy: Any, without: list[Path]) -> Callable[..., Tensor]:
-    "The degradation that takes its streaks, kernels, masks or depth from files"
-    if task == "shadow-removal": return replace(lossy, masks=degrade.load_layers(material, without))
-    if task == "nonhomogeneous-dehazing":
-        return replace(lossy, depth=degrade.load_depths(material, without=without))
-    found = degrade.measured(task, material, without=without)
-    return replace(found, fill=lossy.fill) if isinstance(found, degrade.Holes) else found
 
 def left_out(folder: str | Path) -> list[Path]:
     "The files of a folder of material that a training does without; a UserWarning says which, and why"

@@ -188,10 +188,8 @@ def rule_pattern(rule: str) -> re.Pattern:
     return re.compile(f"(?P<above>(?:.*/)?){words}", re.IGNORECASE)
 
 def group_items(
-    names: dict[str, Path],  # Name below the folder, without ending -> file
-    rules: dict[str, str],   # One way of `LAYOUTS`
-    lenses: dict | None,     # What `read_lenses` found, and where
-    meta: str | Path | None,
+    names: dict[str, Path], # Name below the folder, without ending -> file
+    rules: dict[str, str],  # One way of `LAYOUTS`
 ) -> Items:
     "Files by item, in one layout"
     found: dict[str, dict[str, Path]] = {}
@@ -210,5 +208,4 @@ def group_items(
         wanted = [rules[part].replace("{}", name).replace("*", kind) for part in lacking]
         one = next(iter(have.values())).name
         if lacking: missing[key] = f"{one} has no {lacking[0]}: {wanted[0]} is missing"
-        elif lenses is not None and name not in lenses: missing[key] = f"{meta} has no line for {name}"
     return Items({key: have for key, have in found.items() if key not in missing}, missing)

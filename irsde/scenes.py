@@ -7,16 +7,19 @@ __all__ = ['SCENES', 'Shadow', 'PatchyHaze', 'TwoEyes', 'Lens']
 
 # %% ../nbs/19_scenes.ipynb #6dab6b4e
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import degrade
 from .checks import one_of, whole
 from irsde.degrade import (
+    DEGRADATIONS,
     Downscale,
     Haze,
     blur,
@@ -24,6 +27,8 @@ from irsde.degrade import (
     check_pictures,
     check_range,
     full,
+    load_depths,
+    load_layers,
     log_uniform,
     pick,
     rand,
@@ -302,6 +307,20 @@ class Lens:
 SCENES = { # Task -> degradation
     "shadow-removal": Shadow(), "nonhomogeneous-dehazing": PatchyHaze(),
     "stereo-super-resolution": TwoEyes(), "bokeh": Lens()}
+
+# %% ../nbs/19_scenes.ipynb #19e5e001
+EVERY: dict[str, Any] = {**DEGRADATIONS, **SCENES} # Task -> degradation
+
+def measured(
+    task: str,
+    path: str | Path,               # A folder of outlines or of depth maps; for other tasks as in chapter 17
+    without: Collection[Path] = (), # Files of the folder to leave out
+) -> Any:
+    "A task's degradation by material that someone measured; errors as of `degrade.measured`"
+    if task == "shadow-removal": return replace(SCENES[task], masks=load_layers(path, without))
+    if task == "nonhomogeneous-dehazing":
+        return replace(SCENES[task], depth=load_depths(path, without=without))
+    return degrade.measured(task, path, without=without)
 
 # %% ../nbs/19_scenes.ipynb #c82fc45a
 def make_pair(

@@ -18,10 +18,9 @@ from torch import Tensor
 from .cameras import read_lenses
 from .checks import listed, one_of
 from .data import sample_images, seeded
-from .degrade import DEGRADATIONS
 from .evaluate import FromClean, FromPairs
 from .images import make_folder, picture_paths, replacing, write_image
-from .scenes import SCENES, make_pair
+from .scenes import EVERY, make_pair
 from .views import stereo_pair
 
 # %% ../nbs/78_sources.ipynb #8d76e637
@@ -197,7 +196,7 @@ def fill(data: Path, part: str, task: str, photos: list, first: int = 0) -> None
 def write_lenses(path: Path, task: str, named: list) -> None:
     "The lenses that the pairs beside it are made with, a line a pair"
     drawn = [(name, made.lenses[0].tolist()) for name, photo, generator in named
-             if (made := make_pair(SCENES[task], photo, generator)).lenses is not None]
+             if (made := make_pair(EVERY[task], photo, generator)).lenses is not None]
     lines = [f"{name} f/{source:.3f} f/{target:.3f} {disparity:.3f}"
              for name, (source, target, disparity) in drawn]
     with replacing(make_folder(path.parent)/path.name) as draft: draft.write_text("\n".join(lines) + "\n")
@@ -208,8 +207,7 @@ EYES = ("Flickr1024/train", "Flickr1024/test", "refusion/stereo")
 
 MAKES: dict[str, Callable[..., Tensor]] = { # (task, picture, generator) -> picture
     "clean": lambda task, x0, generator: x0,
-    "clean of a pair": lambda task, x0, generator: make_pair(ALL[task], x0, generator).clean,
-    "degraded": lambda task, x0, generator: make_pair(ALL[task], x0, generator).mu,
-    "mask": lambda task, x0, generator: ALL["inpainting"].mask(1, x0.shape[2:], generator),
+    "clean of a pair": lambda task, x0, generator: make_pair(EVERY[task], x0, generator).clean,
+    "degraded": lambda task, x0, generator: make_pair(EVERY[task], x0, generator).mu,
+    "mask": lambda task, x0, generator: EVERY["inpainting"].mask(1, x0.shape[2:], generator),
 }
-ALL: dict[str, Any] = {**DEGRADATIONS, **SCENES}

@@ -7,14 +7,14 @@ __all__ = ['Study']
 
 # %% ../nbs/79_studies.ipynb #fa98e22e
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from .checks import one_of
 from .options import as_changes
 from .recipes import Recipe
 from .sources import LAYOUTS, sources_of
-from .tasks import IRSDE_TASKS, REFUSION_TASKS, TASKS, Task
+from .tasks import IRSDE_TASKS, REFUSION_TASKS, TASKS
 
 # %% ../nbs/79_studies.ipynb #23211999
 Way = tuple[str, int] # A solver, and how many calls of the network
@@ -36,9 +36,9 @@ class Arm:
 
 LEARNT = ("prediction", "loss", "p", "betas", "clip", "pool", "times") # What a paper may have otherwise
 
-def noise(task: Task) -> dict[str, Any]:
-    "The noise level of a task; in a latent it is measured there"
-    return {} if task.latent else {"lam": task.lam}
+def noise(lam: float, latent: bool) -> dict[str, Any]:
+    "A noise level for pictures; in a latent it is measured there"
+    return {} if latent else {"lam": lam}
 
 def published(task: str) -> dict[str, Any]:
     """How the paper of a task trains: what is to be learnt, with which loss and noise
@@ -48,7 +48,7 @@ def published(task: str) -> dict[str, Any]:
     paper = TASKS[task].at("IR-SDE" if of_irsde else "Refusion")
     falls: dict[str, Any] = {"schedule": "multistep"} if of_irsde else {"schedule": "cosine", "lr": 2e-4}
     told = {name: getattr(paper, name) for name in (*LEARNT, "optimiser")}
-    return {**noise(replace(paper, latent=TASKS[task].latent)), **told, **falls}
+    return {**noise(paper.lam, TASKS[task].latent), **told, **falls}
 
 # %% ../nbs/79_studies.ipynb #91d609c5
 @dataclass(frozen=True)
@@ -112,10 +112,10 @@ def by(solver: str, *calls: int) -> tuple[Way, ...]:
 
 def ours(task: str, budget: str) -> dict[str, Any]:
     "What the weights that ship are trained to: the clean picture, with the noise of the task's record"
-    record, (small, at) = TASKS[task], (SCALES[budget].recipe, TASKS[task].at(budget))
+    record, small = TASKS[task], SCALES[budget].recipe
     told = {name: getattr(record, name) for name in (*LEARNT, "schedule")}
     adam = {"optimiser": "adam", "lr": small["lr"]} if small and task not in IRSDE_TASKS else {}
-    return {**noise(replace(record, latent=at.latent)), **told, **adam}
+    return {**noise(record.lam, TASKS[task].at(budget).latent), **told, **adam}
 
 def central(task: str) -> tuple[Arm, ...]:
     "The published method, ours, and the CNN baseline"

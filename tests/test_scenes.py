@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from irsde import scenes
 from irsde.degrade import DEGRADATIONS, Downscale, Haze
+from irsde.evaluate import FromClean
+from irsde.images import write_image
+from irsde.material import degradation_of
 from irsde.scenes import SCENES, Lens, PatchyHaze, Shadow, TwoEyes, make_pair, random_scene
 from irsde.views import (
     discs,
@@ -239,3 +243,20 @@ def test_other_degradations_make_pairs_too():
 def test_impossible_settings_are_named(make, said):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def test_measured_outlines_and_depth(tmp_path):
+    "Shadows from outlines in files, for a test set and for a training alike; the others say that they take none"
+    outline = torch.zeros(1, 24, 24)
+    outline[:, :, :12] = 1
+    (tmp_path / "masks").mkdir()
+    write_image(tmp_path / "masks" / "half.png", outline)
+    shadow = scenes.measured("shadow-removal", tmp_path / "masks")
+    x0 = torch.full((1, 3, 24, 24), 0.8)
+    mu = shadow(x0, torch.Generator().manual_seed(0))
+    assert mu[..., 2].mean() < 0.7 and (mu[..., -2] - 0.8).abs().max() < 0.05
+    assert degradation_of("shadow-removal", measured=tmp_path / "masks").masks.shape == (1, 24, 24)
+    case = FromClean("shadow-removal", {"grey": x0[0]}, measured=tmp_path / "masks")[0]
+    assert case.mu.min() < 0.7 < case.x0.min()
+    with pytest.raises(ValueError, match="takes no measured material"):
+        scenes.measured("bokeh", tmp_path / "masks")
