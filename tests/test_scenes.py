@@ -246,7 +246,7 @@ def test_impossible_settings_are_named(make, said):
 
 
 def test_measured_outlines_and_depth(tmp_path):
-    "Shadows from outlines in files, for a test set and for a training alike; the others say that they take none"
+    "Shadows from outlines in files, for a test set as for a training; bokeh says that it takes none"
     outline = torch.zeros(1, 24, 24)
     outline[:, :, :12] = 1
     (tmp_path / "masks").mkdir()
