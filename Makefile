@@ -9,7 +9,7 @@ DEMO_OUT := out/demo
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
-demo: $(READY)  ## Lose sample pictures in seven ways and restore them with the weights that ship
+demo: $(READY)  ## Lose sample pictures in eight ways and restore them with the weights that ship
 	@$(BIN)/irsde demo --out $(DEMO_OUT)
 
 unit: $(READY)  ## Run the unit tests, in about a minute

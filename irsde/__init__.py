@@ -18,18 +18,20 @@ _HOME = { # Name -> module that it lives in
     "ThetaSchedule": "schedule", "IRSDE": "sde", "DenoisingSDE": "sde",
     "SOLVERS": "sampling", "sample": "sampling", "trajectory": "sampling",
     "ConditionalUNet": "unet", "ConditionalNAFNet": "nafnet",
+    "StereoNAFNet": "cameras", "LensNAFNet": "cameras", "LatentUNet": "latent", "LatentModel": "latent",
     "Rain": "degrade", "MotionBlur": "degrade", "GaussianNoise": "degrade",
     "Downscale": "degrade", "Holes": "degrade", "Haze": "degrade",
     "psnr": "metrics", "ssim": "metrics", "lpips_distance": "metrics",
     "TASKS": "tasks", "Recipe": "recipes", "train_task": "recipes", "evaluate_task": "recipes",
 }
 _MODULES = {
-    "bridges", "budgets", "checks", "cli", "compare", "data", "evaluate", "exif", "features", "folders",
-    "formats", "images", "jobs", "knownsets", "ledger", "likelihood", "losses", "masks", "material",
-    "metadata", "names", "noise", "official", "options", "oracle", "outputs", "paths", "pictures",
-    "planning", "plots", "png", "predict", "progress", "reproduce", "restore", "results", "runs",
-    "scoring", "shell", "sliders", "sources", "states", "studies", "subsets", "tiling", "toy",
-    "training", "trainings", "validation", *_HOME.values(),
+    "bridges", "budgets", "ceilings", "checks", "cli", "compare", "data", "evaluate", "exif", "eyes",
+    "features", "folders", "foreign", "formats", "images", "jobs", "knownsets", "ledger", "likelihood",
+    "losses", "masks", "material", "metadata", "names", "noise", "official", "options", "oracle", "outputs",
+    "paths", "pictures", "pieces", "planning", "plots", "png", "predict", "progress", "reproduce", "restore",
+    "results", "runs", "scenes", "scoring", "shell", "shipped", "sliders", "sources", "stages", "states",
+    "studies", "subsets", "tiling", "toy", "training", "trainings", "validation", "views", "work",
+    *_HOME.values(),
 }
 
 __all__ = ["restore", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -44,6 +46,8 @@ def __getattr__(name):
 def __dir__(): return sorted({*globals(), *__all__, *_MODULES})
 
 if TYPE_CHECKING:
+    from .cameras import LensNAFNet as LensNAFNet
+    from .cameras import StereoNAFNet as StereoNAFNet
     from .checkpoint import load as load
     from .checkpoint import load_official as load_official
     from .checkpoint import save as save
@@ -53,6 +57,8 @@ if TYPE_CHECKING:
     from .degrade import Holes as Holes
     from .degrade import MotionBlur as MotionBlur
     from .degrade import Rain as Rain
+    from .latent import LatentModel as LatentModel
+    from .latent import LatentUNet as LatentUNet
     from .metrics import lpips_distance as lpips_distance
     from .metrics import psnr as psnr
     from .metrics import ssim as ssim

@@ -21,15 +21,14 @@ from torch import Tensor, nn
 
 from . import __version__
 from .bridges import BRIDGES, member_from_settings
-from .cameras import LensNAFNet, StereoNAFNet
 from .checks import listed, number, one_of, whole
 from .foreign import is_pickle, read_official, read_sets, split_name, usual
 from .images import replacing
 from .latent import LatentModel, LatentUNet
-from .nafnet import ConditionalNAFNet
 from irsde.official import (
     NETWORKS,
     OFFICIAL_LAM,
+    SHORT,
     Shapes,
     check_shapes,
     from_official,
@@ -39,7 +38,6 @@ from irsde.official import (
 )
 from .predict import PREDICTIONS, NoisePrediction, bare, inner
 from .sde import IRSDE, SDES, DenoisingSDE
-from .unet import ConditionalUNet
 
 # %% ../nbs/25_checkpoint.ipynb #65e05790
 HEADER = 2 # Version of the header: one more whenever an older library could no longer read it; 2: latents
@@ -47,8 +45,6 @@ RANGE = [0, 1] # Of image values
 DTYPES = (torch.float32, torch.float16) # In which a file may hold its numbers
 
 KEPT: dict[str, Any] = {**NETWORKS, "LatentUNet": LatentUNet} # What a file may hold, by name
-SHORT: dict[str, Any] = {"unet": ConditionalUNet, "nafnet": ConditionalNAFNet, # Short names of networks
-                         "stereo-nafnet": StereoNAFNet, "lens-nafnet": LensNAFNet}
 
 def network_settings(model: nn.Module) -> dict[str, Any]:
     "Name and arguments of the network in a model"

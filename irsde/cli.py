@@ -151,7 +151,7 @@ def check_options(restorer, solver=None, steps=None, ensemble=None, tile=None, *
 @main.command("degrade")
 @inputs_argument
 @out_option
-@task_option("Whose degradation.", required=True)
+@task_option("Whose degradation. Of bokeh OUT gets lenses.csv and the folder target too.", required=True)
 @seed_option
 @option("--sigma", "Noise level of denoising; 25/255 if left out.", NoiseLevel())
 @option("--factor", "Of super-resolution; 4 if left out.", click.FloatRange(1))
@@ -171,7 +171,10 @@ def degrade_verb(inputs, out, task, sigma, factor, measured, **how):
         if value and task not in tasks:
             raise click.UsageError(f"{name} belongs to {' and '.join(tasks)}, not to {task}")
     lost = degradation_of(task, measured=measured, sigma=sigma, factor=factor)
-    finish(with_bar(degrade_files, inputs, out, lost, **given(how)))
+    report = with_bar(degrade_files, inputs, out, lost, **given(how))
+    if file := report.attrs.get("lenses"):
+        tell(f"lenses: {file}; by the target lens: {Path(file).parent/'target'}", translate=False)
+    finish(report)
 
 # %% ../nbs/46_cli.ipynb #067f4acb
 class RecipeCommand(Verb):
@@ -251,12 +254,10 @@ def check_pictures(recipe: Any) -> None:
 
 def recipe_of(folder: Any, changes: dict[str, Any]) -> Any:
     "The recipe that was asked for: that of a run's folder, if there is one to go by, with changes"
-    from irsde.recipes import Recipe
-    from irsde.runs import read_config
+    from irsde.recipes import Recipe, recipe_in
     if folder is None and "task" not in changes:
         raise click.UsageError("--task is needed, or a run to go by: --config or --resume")
-    old = read_config(folder)["about"].get("recipe") if folder else {}
-    if old is None: raise ValueError(f"{folder} is not of irsde train: its config.json has no recipe")
+    old = recipe_in(folder) if folder else {}
     if {"clean", "pairs"} & {*changes}: old = {**old, "clean": None, "pairs": None}
     return Recipe.of(old, **changes)
 

@@ -9,7 +9,8 @@ __all__ = ['restore_files', 'degrade_files']
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,16 +20,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cameras import Lenses
-from .checks import one_of, whole
+from .cameras import Lenses, read_lenses
+from .checks import listed, one_of, whole
 from .data import seeded
 from .degrade import Downscale
-from .images import check_format, check_values, is_grey, lost, make_folder, read, read_image, write
+from irsde.images import (
+    Picture,
+    check_format,
+    check_values,
+    is_grey,
+    lost,
+    make_folder,
+    read,
+    read_image,
+    replacing,
+    write,
+)
 from .masks import mask_for, was_turned
 from irsde.outputs import (
     Paths,
     Place,
+    check_inputs,
     check_mask,
+    check_names,
     ending_of,
     lossless_ending,
     name_seed,
@@ -42,7 +56,9 @@ from irsde.outputs import (
     sum_of_weights,
     told_of,
 )
+from .paths import exists
 from .restore import Restorer, Sampling
+from .scenes import Lens
 from .work import Entry, Heard, Work, in_pairs, limit
 
 if TYPE_CHECKING:
@@ -224,9 +240,10 @@ def degrade_files(
 ) -> "pd.DataFrame":         # A row a file: file, out, status, width, height, seconds, error, notes
     """Degrade every picture and write it under its own name to `out`; a table of what became of each file
 
-    Results are 8-bit pictures, PNG for lossy formats. A status is degraded, skipped (it was there) or failed.
-    Ctrl-C leaves whole files only, and the same call goes on. A ValueError for a folder where inputs could be
-    written over, a FileNotFoundError for missing inputs."""
+    Results are 8-bit pictures, PNG for lossy formats; by a `Lens` with those of the target lens in `target`
+    and the file `lenses.csv`. A status is degraded, skipped (it was there) or failed. Ctrl-C leaves whole
+    files only, and the same call goes on. A ValueError for a folder where inputs could be written over, a
+    FileNotFoundError for missing inputs."""
     if not callable(degrade): raise TypeError(f"degrade takes a degradation, such as Rain(), not {degrade!r}")
     one_of("channels", channels, (None, 1, 3))
     one_of("alpha", alpha, ("refuse", "drop", "keep"))
@@ -236,10 +253,14 @@ def degrade_files(
     if both: planned = [file for item in in_pairs(planned) for file in item.files]
     by = dict(degradation=told_of(degrade), seed=whole("seed", seed, 0), channels=channels, alpha=alpha)
     by = {name: value for name, value in {**by, "full": full or None}.items() if value is not None}
-    best = quality_of(quality, planned)
+    best, lenses = quality_of(quality, planned), LensFile(planned, out) if isinstance(degrade, Lens) else None
     lossy: Any = Downscale(cast(Any, degrade).factor, cast(Any, degrade).upscale) if both else degrade
-    work = Degrading(by, overwrite, best, limit(max_pixels), lossy, seed, channels, alpha, full)
-    return work.table(planned, 1, out, progress).drop(columns="sigma")
+    work = Degrading(by, overwrite, best, limit(max_pixels), lossy, seed, channels, alpha, full, lenses)
+    try: table = work.table(lenses.places(planned) if lenses else planned, 1, out, progress)
+    finally:
+        if lenses: lenses.write()
+    table.attrs |= {"lenses": str(lenses.path)} if lenses else {}
+    return table.drop(columns="sigma")
 
 # %% ../nbs/30_folders.ipynb #0d6042f1
 @dataclass
@@ -250,12 +271,36 @@ class Degrading(Work):
     channels: Literal[1, 3] | None
     alpha: Literal["refuse", "drop", "keep"]
     full: bool
+    lenses: "LensFile | None" = None
+
+    def look(self, entry: Entry) -> None:
+        "Is the result there? Then its lenses are those that its record tells"
+        super().look(entry)
+        if self.lenses is None or entry.status != "skipped": return
+        name, line = self.lenses.name_of(entry.place), self.record.made(entry.place.target) or {}
+        if "lens" in line: self.lenses.known[name] = line["lens"]
+        elif name not in self.lenses.known:
+            entry.notes.append("its lenses are not known: overwrite=True makes it anew")
 
     def ready(self, entry: Entry) -> None:
         "What can be told before the work"
         entry.stamps, start = [stamp(entry.path)], time.perf_counter()
-        picture = read(entry.path, **self.limit)
-        mu = self.degraded(entry.path)
+        picture, place, told = read(entry.path, **self.limit), entry.place, {}
+        mu, *by_target = self.degraded(entry.path)
+        make_folder(place.target.parent)
+        if self.lenses and place.map:
+            if exists(place.map) and not (self.overwrite or self.record.made(place.map)):
+                raise FileExistsError(f"{place.map} is there, made by something unknown: use another folder")
+            make_folder(place.map.parent)
+            how = dict(picture=self.as_file(entry, picture, by_target[0]), quality=self.quality)
+            self.write(place.map, partial(write, **how), map_of=place.target.name)
+            told["lens"] = by_target[1].tolist()
+        self.keep_result(entry, self.as_file(entry, picture, mu), **told)
+        if self.lenses: self.lenses.known[self.lenses.name_of(place)] = told["lens"]
+        entry.status, entry.seconds = "degraded", time.perf_counter() - start
+
+    def as_file(self, entry: Entry, picture: Picture, mu: Tensor) -> Picture:
+        "(c, h, w) as a file holds it: in 8 bits, with what the clean picture says of itself"
         if self.channels is None and picture.n > len(mu[:3]): mu = torch.cat([mu[:1]] * 3 + [mu[1:]])
         entry.size = (mu.shape[1], mu.shape[2])
         values = check_values(mu.double().numpy(), f"the picture for {entry.place.target}").clip(0, 1)
@@ -264,12 +309,10 @@ class Degrading(Work):
         made = replace(like, values=levels, bands=None if deep else like.bands)
         entry.notes = [*picture.notes, *["it is written in 8 bits"] * deep, *like.notes,
                        *lost(made, entry.place.target)]
-        make_folder(entry.place.target.parent)
-        self.keep_result(entry, made)
-        entry.status, entry.seconds = "degraded", time.perf_counter() - start
+        return made
 
-    def degraded(self, path: Path) -> Tensor:
-        "(c, h, w), with the randomness of the seed and the file's name"
+    def degraded(self, path: Path) -> list[Tensor]:
+        "(c, h, w), by the seed and the file's name; of lenses the target's picture and the three numbers too"
         clean = read_image(path, self.channels or 3, self.alpha, **self.limit)
         n = len(clean) - (len(clean) in (2, 4)) # channels without alpha, which stays as it is
         clean, cover = clean[:1 if self.channels is None and is_grey(clean[:n]) else n], clean[n:]
@@ -278,7 +321,48 @@ class Degrading(Work):
             if min(h, w) < 8 and (h, w) != tuple(clean.shape[1:]):
                 raise ValueError(f"it would become a picture of {w}x{h}, and 8x8 is the least: "
                                  "a smaller factor= leaves more")
-            return torch.cat([shrink(part[None])[0] for part in (clean, cover) if len(part)])
-        mu = self.degrade(clean[None], seeded(self.seed, name_seed(path), 0, 3))[0]
-        if mu.shape == clean.shape: return torch.cat([mu, cover])
+            return [torch.cat([shrink(part[None])[0] for part in (clean, cover) if len(part)])]
+        generator = seeded(self.seed, name_seed(path), 0, 3)
+        if self.lenses:
+            target, mu, lens = cast(Lens, self.degrade).pair(clean[None], generator)
+            return [*(torch.cat([part[0], cover]) for part in (mu, target)), cast(Tensor, lens)[0]]
+        mu = self.degrade(clean[None], generator)[0]
+        if mu.shape == clean.shape: return [torch.cat([mu, cover])]
         raise ValueError(f"the degradation made {tuple(mu.shape)} of {tuple(clean.shape)}")
+
+# %% ../nbs/30_folders.ipynb #55295bec
+class LensFile:
+    "The file that says by which lenses the pictures of a folder are, and places for those by the target lens"
+    head = "name,source,target,disparity"
+
+    def __init__(self, planned: Sequence[Place], out: str | os.PathLike):
+        self.folder = planned[0].target.parent if planned[0].target == Path(out) else Path(out)
+        self.path, self.known = self.folder / "lenses.csv", {}
+        if not self.path.exists(): return
+        if self.path.read_text(encoding="utf-8").splitlines()[:1] != [self.head]:
+            raise ValueError(f"{self.path} is not of irsde degrade: choose another output folder")
+        self.known |= read_lenses(self.path)
+
+    def name_of(self, place: Place) -> str:
+        "What a picture is called in the file"
+        return place.target.relative_to(self.folder).with_suffix("").as_posix()
+
+    def places(self, planned: Sequence[Place]) -> list[Place]:
+        "With one more for each; a ValueError for names that the file cannot hold, or that are in the way"
+        names = Counter(map(self.name_of, planned))
+        odd = [name for name, n in names.items() if n > 1 or "," in name or not name.isprintable()]
+        if odd:
+            raise ValueError(f"{listed(odd)}: in a file of lenses a name is without ending, of one picture, "
+                             "and has no comma")
+        below = [place.target.relative_to(self.folder) for place in planned]
+        both = [replace(place, map=self.folder / "target" / path) for place, path in zip(planned, below)]
+        check_names([each.as_posix() for path in below for each in (path, Path("target", path))], self.folder)
+        check_inputs([place.path for place in planned], both)
+        return both
+
+    def write(self) -> None:
+        "Write it, whole or not at all"
+        if not self.known: return
+        rows = [",".join([name, *(f"{value:.6g}" for value in lens)]) for name, lens in self.known.items()]
+        text = "\n".join([self.head, *sorted(rows), ""])
+        with replacing(self.path) as part: part.write_text(text, encoding="utf-8")

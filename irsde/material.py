@@ -270,8 +270,10 @@ def faults_of(recipe: Any, task: Task, crop: int, progress: Callable[[int, int, 
 def with_alpha(pictures: Any) -> list[tuple[str, str]]:
     "Name and fault of the pictures with an alpha channel"
     sides = [side for side in (pictures.x0, getattr(pictures, "mu", None)) if side is not None]
+    eyes = [(side.names, getattr(side, eye, side).paths) for side in sides # of single pictures there is one
+            for eye in (("left", "right") if hasattr(side, "right") else ("left",))]
     return [(name, f'{path} has an alpha channel: alpha="drop" ignores it')
-            for side in sides for name, path in zip(side.names, side.paths) if images.has_alpha(path)]
+            for names, paths in eyes for name, path in zip(names, paths) if images.has_alpha(path)]
 
 def notes_of(pictures: Any, where: str, crop: int) -> list[str]:
     "What is no fault of a data set, and worth knowing"

@@ -27,7 +27,10 @@ from .unet import ConditionalUNet
 # %% ../nbs/48_official.ipynb #94643078
 Shapes = Mapping[str, tuple[int, ...]] # Name -> shape of a tensor
 Network = ConditionalUNet | ConditionalNAFNet # and those made of it, for lenses and for two eyes
-NETWORKS = {kind.__name__: kind for kind in (ConditionalUNet, ConditionalNAFNet, LensNAFNet, StereoNAFNet)}
+SHORT: dict[str, Any] = { # Short name -> network that says the noise
+    "unet": ConditionalUNet, "nafnet": ConditionalNAFNet,
+    "stereo-nafnet": StereoNAFNet, "lens-nafnet": LensNAFNet}
+NETWORKS = {kind.__name__: kind for kind in SHORT.values()} # The same, by the name of the class
 
 def check_shapes(path, wanted: Shapes, given: Shapes) -> None:
     "A ValueError that names what is missing, extra or misshapen; `path` is for its message"
@@ -171,9 +174,9 @@ def one_network(path, key: str | None, global_skip: bool | None) -> tuple[Networ
     net = from_official(found.state, path, global_skip)
     said = list(found.said)
     if global_skip is None and getattr(net, "global_skip", False):
-        said.append(f"its {net.channels} channels are those of the network for dehazing in a latent, which "
-                    "adds its first features before its last convolution: so does this one, unless "
-                    "global_skip=False")
+        said.append("as it has 8 channels, it is assumed to add its first features before its last "
+                    "convolution, like the network for dehazing in a latent: global_skip=False says that it "
+                    "does not")
     return net, [f"{path}: {'; '.join(said)}"] if said else []
 
 def paired(path, net: Network | LatentUNet, outer, autoencoder: Network | LatentUNet) -> LatentModel:

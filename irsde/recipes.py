@@ -32,7 +32,7 @@ from .options import flag_of as flag_of
 from .options import kind_of as kind_of
 from .predict import LOSSES, inner
 from .restore import Restorer, weights_path
-from .runs import read_config, train
+from .runs import FIRST, read_config, train
 from .scoring import demo as demo
 from .scoring import evaluate_task as evaluate_task
 from .scoring import installed as installed
@@ -172,6 +172,13 @@ def train_task(
                  about=about, may_change=MAY_CHANGE, files={TABLE: as_text(material.table)}, **more)
 
 # %% ../nbs/32_recipes.ipynb #3a2fdd72
+def recipe_in(run: Path | str) -> dict[str, Any]:
+    "The recipe of a run, or of one that was stopped in its first training; errors as of `read_config`"
+    begun = Path(run, FIRST) if stages.first_only(Path(run)) else run
+    recipe = read_config(begun)["about"].get("recipe")
+    if recipe is None: raise ValueError(f"{run} is not of irsde train: its config.json has no recipe")
+    return recipe
+
 TABLE = "pictures.csv" # In the folder of a run
 MAY_CHANGE = ("recipe", "pictures", "held_out", "new_pictures", "spread") # Of what the file says of itself
 INSTEAD = ("preset", "iterations", "batch", "crop", "lr", "loss", "p", "times", "precision")

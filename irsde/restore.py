@@ -67,7 +67,8 @@ class Restorer(Preparing):
         net: Any = checkpoint.inner(self.latent.model if self.latent else self.model)
         sees: Any = self.latent.autoencoder if self.latent else net # the pictures themselves
         self.channels = getattr(sees, "arguments", {}).get("channels") # a test double may take any
-        self.views = 2 if self.task == "stereo-super-resolution" else tiling.views(self.model)
+        self.views = 2 if self.channels in (2, 6) else tiling.views(self.model) # channels of two eyes
+        if self.channels is None: self.views = getattr(self.setting("degradation"), "views", self.views)
         self.pool = self.about.get("pool") if pool is None else pool
         if hasattr(net, "pool_over"): net.pool_over(self.pool or None)
         elif pool: raise ValueError(f"pool = {pool} is for a ConditionalNAFNet, not a {type(net).__name__}")

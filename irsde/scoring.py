@@ -52,14 +52,20 @@ def demonstrated(restorer: Any, samples: dict[str, Tensor], seed: int) -> tuple[
     return {"task": restorer.task, **means, "solver": row["solver"], "calls": calls_of(row),
             "seconds a picture": row["seconds"]}, shown
 
+def beside(x: Tensor) -> Tensor:
+    "The eyes of a pair side by side, (3, h, 2 w) of (6, h, w); any other picture as it is"
+    return torch.cat([*x.chunk(2)], 2) if len(x) == 6 else x
+
 def contact_sheet(shown: dict[str, list[tuple[Case, Tensor]]], path: Path) -> None:
-    "A PNG with a row a task: degraded, restored and clean, picture by picture"
+    "A PNG with a row a task: degraded, restored and clean, picture by picture; two eyes side by side"
     from matplotlib import pyplot as plt
-    def db(x, x0): return f"{metrics.psnr(x[None].clamp(0, 1), x0[None], metrics.Protocol()).item():.1f} dB"
+    def db(x, x0):
+        protocol = metrics.Protocol(views=2 if len(x) == 6 else 1)
+        return f"{metrics.psnr(x[None].clamp(0, 1), x0[None], protocol).item():.1f} dB"
     images, titles = [], []
     for task, cases in shown.items():
         for case, restored in cases:
-            images += [case.mu, restored, case.x0]
+            images += map(beside, (case.mu, restored, case.x0))
             titles += [f"{task}: {db(case.mu, case.x0)}", f"restored: {db(restored, case.x0)}", "clean"]
     fig = show_images(images, titles, columns=len(images) // len(shown), size=1.9)
     with replacing(path) as part: fig.savefig(part, format="png", dpi=110)

@@ -32,6 +32,7 @@ def for_shell(text: str, options: dict[str, click.Option]) -> str:
         name, value = match[1], match[2].strip("\"'")
         option = options.get(name)
         if option is None or value == "None": return match[0]
+        if value == "False" and option.secondary_opts: return option.secondary_opts[0]
         known = ("True",) if option.is_flag else getattr(option.type, "choices", None)
         if value and known and value not in known: return match[0]
         flag = max(option.opts, key=len)

@@ -21,10 +21,11 @@ from .images import ENDINGS, decode, picture_paths
 def subset_table() -> pd.DataFrame:
     """A row for each file of the test sets and of the training material
 
-    Columns: use (test or train), task (empty: any), set, role (lq, gt, clean, layer, mask, depth, kernels),
-    file (below the folder of the data), width and height (pixels; 0: no picture), sha256, scene, source (a
-    repository on GitHub, or several) and commit, original (the path there, where it is known), left_out (why
-    no training should see it; mostly empty). From irsde/subsets.csv, which tools/make_subsets.py writes."""
+    Columns: use (test or train), task (empty: any), set, role (lq, gt, left, right, clean, layer, mask,
+    depth, kernels, lenses; gt-f2.8 and gt-f8: through other apertures), file (below the folder of the data),
+    width and height (pixels; 0: no picture), sha256, scene (empty: no picture), source (a repository on
+    GitHub, or several) and commit, original (the path there, where it is known), left_out (why no training
+    should see it; mostly empty). From irsde/subsets.csv, which tools/make_subsets.py writes."""
     table = pd.read_csv(Path(str(files("irsde"))) / "subsets.csv", dtype=str, keep_default_na=False)
     pixels = table[["width", "height"]].replace("", "0").astype(int)
     return table.assign(width=pixels["width"], height=pixels["height"])
@@ -45,9 +46,9 @@ def scenes(
     """Which pictures show the same scene: frames of a video, rooms of a house, one photograph twice
 
     Scenes have one name in all sets, so that sets can be compared: `rain100h-10` and `rain100l-10`
-    have the same ones. Both sides of a pair share their name, and so their scene."""
+    have the same ones. Both sides of a pair, and both eyes, share their name, and so their scene."""
     rows = files_of(test_set)
-    return {PurePosixPath(file).stem: scene for file, scene in zip(rows["file"], rows["scene"])}
+    return {PurePosixPath(file).stem: scene for file, scene in zip(rows["file"], rows["scene"]) if scene}
 
 # %% ../nbs/20_subsets.ipynb #08d2c1ff
 def sha256(path: Path) -> str:
@@ -129,8 +130,8 @@ def compare_files(
     parts = [role_rows(str(role), part, found) for role, part in rows.groupby("role", sort=False)]
     used = {path for path, _ in found.values()}
     others = [path.name for path in there if path not in used and path.suffix.lower() in ENDINGS]
-    shown = len({scene for file, scene in zip(rows["file"], rows["scene"]) if file in found})
-    n = len({*rows["scene"]})
+    shown = len({scene for file, scene in zip(rows["file"], rows["scene"]) if scene and file in found})
+    n = len({*rows["scene"]} - {""})
     return [*(row for part in parts for row in part), ("scenes", shown, n, shown == n),
             ("other pictures", f"{len(others)}: {listed(others)}" if others else "none", "none",
              not others)]

@@ -158,13 +158,13 @@ class Work:
         told = has_quality(entry.place.target) and self.quality != 95
         return {**self.by, "quality": self.quality} if told else self.by
 
-    def keep_result(self, entry: Entry, picture: images.Picture, k: int = 0) -> None:
-        "Write the result of file k; just before it takes its place, a map of the one before is removed"
+    def keep_result(self, entry: Entry, picture: images.Picture, k: int = 0, **told: Any) -> None:
+        "Write the result of file k, `told` in its record; a map of the one before is removed just before"
         file = entry.place.files[k]
         def save(part: Path) -> None:
             write(part, picture, quality=self.quality)
             entry.notes += clear_maps(self.record, file)
-        self.write(file.target, save, by=self.made_by(entry), input=entry.stamps[k])
+        self.write(file.target, save, by=self.made_by(entry), input=entry.stamps[k], **told)
 
     def write(self, path: Path, save: Callable[[Path], object], **told: Any) -> None:
         "Have a result written; an OSError says in plain words why it could not be"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from irsde import checkpoint, metrics
-from irsde.ceilings import COLUMNS, keep_numbers, latent_numbers, numbers_row, variant_of
+from irsde.ceilings import COLUMNS, NUMBERS, keep_numbers, latent_numbers, numbers_row, variant_of
 from irsde.evaluate import Case, FromPairs
 from irsde.images import write_image
 from irsde.latent import LatentModel, LatentUNet
@@ -50,23 +50,40 @@ def numbers():
     return latent_numbers(restorer(), [case("a"), case("b", (33, 48))], lpips=False)
 
 
-def test_the_numbers_by_hand(numbers):
-    net, one = model(), case()
-    x0, mu = one.x0[None], one.mu[None]
+def by_hand(one):
+    "Number -> the picture that it is of, and what that is compared with"
+    net, x0, mu = model(), one.x0[None], one.mu[None]
     with torch.no_grad():
         (z_0, h_0), (z_mu, h_mu) = net.autoencoder.encode(x0), net.autoencoder.encode(mu)
-        made = {
+        return {
             "input": (mu, x0),
             "identity": (net.autoencoder.decode(z_mu, h_mu, (40, 52)), mu),
             "ceiling": (net.autoencoder.decode(z_0, h_mu, (40, 52)), x0),
             "past": (net.autoencoder.decode(z_mu, h_0, (40, 52)), x0),
             "result": (restorer()(one.mu)[None], x0),
         }
-    for name, (x, target) in made.items():
+
+
+def test_the_numbers_by_hand(numbers):
+    for name, (x, target) in by_hand(case()).items():
         psnr = float(metrics.psnr(x.clamp(0, 1), target, "dehazing"))
         assert numbers[f"{name} psnr"][0] == pytest.approx(psnr, abs=1e-3), name
         assert numbers[f"{name} psnr"].iloc[-1] == pytest.approx(numbers[f"{name} psnr"][:2].mean(), abs=1e-6)
     assert numbers["name"].tolist() == ["a", "b", "mean"] and numbers.attrs["n_images"] == 2
+
+
+def test_lpips_by_hand():
+    if not metrics.backbone_path("alex").exists():
+        pytest.skip("SKIPPED: no weights for LPIPS: set TORCH_HOME to a folder that has them")
+    found = latent_numbers(restorer(), [case()])
+    columns = [f"{name} {key}" for key in ("psnr", "lpips") for name in NUMBERS]
+    assert [*found] == ["name", *columns, "error", "notes"]
+    for name, (x, target) in by_hand(case()).items():
+        pair = [(255 * part.clamp(0, 1)).round() / 255 for part in (x, target)]  # as a file holds them
+        lpips = float(metrics.lpips_distance(*pair))
+        assert found[f"{name} lpips"].tolist() == pytest.approx([lpips] * 2, abs=1e-4) and lpips > 0.01, name
+    row = numbers_row(restorer(), found, "made")
+    assert row["past_lpips"] == pytest.approx(found["past lpips"][0], abs=1e-4)
 
 
 def test_options_reach_the_restorer_and_pieces_change_nothing_else(numbers):

@@ -499,6 +499,7 @@ def test_what_the_library_says_can_be_said_in_the_shell():
         ("evaluate", 'pattern="{}x4"; skip_damaged=True', "--pattern '{}x4'; --skip-damaged"),
         ("evaluate", 'fit="centre" and overwrite=True', 'fit="centre" and overwrite=True'),
         ("convert", 'key="params_ema" or force=True', "--key params_ema or --force"),
+        ("convert", "global_skip=False says no, force=False", "--no-global-skip says no, force=False"),
     ],
 )
 def test_words_of_the_shell(verb, said, wanted):

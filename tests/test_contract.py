@@ -140,6 +140,7 @@ def test_the_face_offers_what_it_lists():
     for name in irsde.__all__:
         assert getattr(irsde, name) is not None and name in dir(irsde)
     assert callable(irsde.restore) and irsde.restore.Restorer is irsde.Restorer
+    assert irsde._MODULES == {*MODULES}
     with pytest.raises(AttributeError, match="nothing"):
         irsde.nothing  # noqa: B018
 

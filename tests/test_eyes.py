@@ -15,10 +15,12 @@ from irsde.evaluate import FromClean, FromPairs, evaluate
 from irsde.eyes import EyePictures, eyes_in
 from irsde.folders import degrade_files, restore_files
 from irsde.images import read_image, write_image
+from irsde.material import with_alpha
 from irsde.metrics import PROTOCOLS, Protocol, psnr, score, ssim
+from irsde.nafnet import ConditionalNAFNet
 from irsde.predict import CleanPrediction
 from irsde.scenes import SCENES
-from irsde.scoring import evaluate_task
+from irsde.scoring import beside, contact_sheet, evaluate_task
 from irsde.tiling import Tiled
 from irsde.views import stereo_pair
 
@@ -57,6 +59,18 @@ def lay(folder, names, size=(16, 24), way="{side}/{name}.png"):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_image(path, eye)
     return folder
+
+
+# the network
+
+def test_the_network_tells_that_pictures_are_pairs():
+    sde, alone = IRSDE(ThetaSchedule(), 50 / 255), {"task": "deraining"}
+    def views(model, about): return Restorer(model, sde, about, "cpu").views
+    def plain(channels): return CleanPrediction(sde, ConditionalNAFNet(channels, 4, (1,), 1, (1,)))
+    assert views(CleanPrediction(sde, tiny()), alone) == views(plain(6), alone) == 2
+    assert views(plain(3), {"task": TASK}) == 1
+    def silent(x, mu, t): return x # it says nothing of itself, so its task is asked
+    assert [views(silent, about) for about in ({"task": TASK}, alone, {})] == [2, 1, 1]
 
 
 # the picture
@@ -321,6 +335,16 @@ def test_what_is_wrong_with_a_folder_of_pairs(tmp_path):
     with pytest.raises(ValueError, match="they lie as NAME_L"): EyePictures(folder)
 
 
+def test_the_eye_with_an_alpha_channel_is_named(tmp_path):
+    folder = lay(tmp_path / "in", ["a", "b"])
+    clear = folder / "right/b.png"
+    write_image(clear, torch.rand(4, 16, 24))
+    pairs = CleanImages(folder, LOST, alpha="drop")
+    assert with_alpha(pairs) == [("b", f'{clear} has an alpha channel: alpha="drop" ignores it')]
+    single = CleanImages(folder / "right", SCENES["shadow-removal"], alpha="drop")
+    assert with_alpha(single) == with_alpha(pairs)
+
+
 # scores
 
 def test_scores_are_the_mean_of_both_eyes():
@@ -357,6 +381,15 @@ def test_cases_of_pairs(restorer, tmp_path):
     even = FromPairs(TASK, {"a": case.given}, {"a": case.x0})[0]  # no row too many: the small pair is given
     assert torch.equal(even.given, case.given) and not even.options
     torch.testing.assert_close(even.mu, case.mu)
+
+
+def test_a_sheet_shows_both_eyes(restorer, tmp_path):
+    case = FromClean(TASK, {"photo": torch.rand(3, 32, 32)})[0]
+    assert torch.equal(beside(case.x0), torch.cat([case.x0[:3], case.x0[3:]], 2))
+    assert beside(case.x0[:3]).shape == (3, 32, 32)
+    contact_sheet({TASK: [(case, restorer(case.mu, enlarged=True))]}, tmp_path / "sheet.png")
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    assert (sheet != 255).any(2).sum(1).max() > sheet.shape[1] / 2  # pictures, and not only their titles
 
 
 def test_from_the_shell(restorer, tmp_path, monkeypatch):

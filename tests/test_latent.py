@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from irsde import checkpoint, stages
+from irsde.cli import main
 from irsde.latent import (
     PRESETS,
     LatentModel,
@@ -19,7 +21,7 @@ from irsde.latent import (
 )
 from irsde.nafnet import ConditionalNAFNet
 from irsde.predict import CleanPrediction
-from irsde.recipes import Recipe, resolve, train_command, train_task
+from irsde.recipes import Recipe, recipe_in, resolve, train_command, train_task
 from irsde.restore import Restorer
 from irsde.schedule import ThetaSchedule
 from irsde.sde import IRSDE, DenoisingSDE
@@ -337,7 +339,10 @@ def test_stopped_anywhere_it_goes_on(photos, tmp_path, monkeypatch, stop, varian
     monkeypatch.setattr(stages, places[stop], right)
     left = (run / "config.json").exists(), (run / "autoencoder" / "config.json").exists()
     assert left == (stop == "second", True)
-    ended = checkpoint.load(go(recipe(photos, set=variant), run, resume=True))[0].state_dict()
+    assert recipe_in(run) == recipe_in(tmp_path / "whole")
+    done = CliRunner().invoke(main, ["train", "--out", str(run), "--resume", "--cpu", "--quiet"])
+    assert done.exit_code == 0, done.output
+    ended = checkpoint.load(run / "model.safetensors")[0].state_dict()
     assert whole.keys() == ended.keys() and all(torch.equal(whole[name], ended[name]) for name in whole)
 
 

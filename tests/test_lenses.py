@@ -2,20 +2,22 @@
 
 import warnings
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
 from irsde import checkpoint
-from irsde.cameras import Lenses, LensNAFNet, asked_lens, asks_lens, f_number, told_lens
+from irsde.cameras import Lenses, LensNAFNet, asked_lens, asks_lens, f_number, read_lenses, told_lens
 from irsde.cli import main
-from irsde.data import CleanImages, PairedImages, batches
+from irsde.data import CleanImages, PairedImages, batches, seeded
 from irsde.evaluate import FromClean, FromPairs, evaluate
-from irsde.folders import restore_files
+from irsde.folders import degrade_files, restore_files
 from irsde.images import read_image, write_image
 from irsde.latent import LatentModel, LatentUNet
 from irsde.nafnet import ConditionalNAFNet
+from irsde.outputs import RECORD, name_seed
 from irsde.predict import LOSSES, CleanPrediction, NoisePrediction, Told, inner
 from irsde.restore import Restorer
 from irsde.scenes import Lens
@@ -147,7 +149,7 @@ def test_what_is_told_is_handed_on(wrap):
 def test_rows_follow_their_pictures_into_tiles():
     told, x, mu = Told(model(), lens=TOLD), pictures(), pictures(seed=1)
     tiles = [part.repeat(3, 1, 1, 1) for part in (x, mu)]
-    torch.testing.assert_close(told(*tiles, 7), told(x, mu, 7).repeat(3, 1, 1, 1))
+    torch.testing.assert_close(told(*tiles, 7), told(x, mu, 7).repeat(3, 1, 1, 1), rtol=1e-4, atol=1e-4)
 
 
 def test_who_asks():
@@ -453,3 +455,83 @@ def test_the_command_line_scores(restorer, folder):
     assert irsde(*run, "--lens", "16,1.8,40").exit_code == 0
     missing = irsde(*run)
     assert missing.exit_code != 0 and "pairs for bokeh need --lenses" in missing.output
+
+
+def test_degraded_pictures_are_pairs_with_their_lenses(restorer, folder):
+    path = checkpoint.save(folder / "net.safetensors", restorer.model, SDE, **restorer.about)
+    out = folder / "out"
+    made = irsde("degrade", folder / "src", "--task", "bokeh", "--out", out, "--seed", 1)
+    assert made.exit_code == 0 and made.stdout.split() == [f"{out}/{i}.png" for i in range(3)]
+    assert f"lenses: {out}/lenses.csv; by the target lens: {out}/target" in made.stderr
+    told = read_lenses(out / "lenses.csv")
+    assert [*told] == ["0", "1", "2"] and len({*told.values()}) == 3
+    random = seeded(1, name_seed(Path("1.png")), 0, 3)
+    clean, mu, lens = Lens().pair(read_image(folder / "src/1.png")[None], random)
+    for file, picture in ((out / "1.png", mu), (out / "target/1.png", clean)):
+        assert (read_image(file) - picture[0]).abs().max() < 0.51 / 255
+    assert told["1"] == pytest.approx(lens[0].tolist(), rel=1e-5)
+    pair = ("--pairs", out, out / "target", "--lenses", out / "lenses.csv")
+    scored = irsde("evaluate", "--weights", path, *pair, "--device", "cpu", "--quiet")
+    assert scored.exit_code == 0 and "3 done" in scored.stderr, scored.output
+
+
+@pytest.fixture
+def degraded(folder):
+    "A call that degrades the three pictures by two lenses"
+
+    def degrade(**how):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return degrade_files(folder / "src", folder / "out", Lens(), **how)
+
+    return degrade
+
+
+def test_what_is_there_keeps_its_lenses(degraded, folder):
+    file = folder / "out/lenses.csv"
+    assert degraded().attrs["lenses"] == str(file)
+    told, text = read_lenses(file), file.read_text()
+    file.unlink()
+    assert {*degraded()["status"]} == {"skipped"} and file.read_text() == text  # by the records
+    assert {*degraded(seed=1)["status"]} == {"skipped"} and file.read_text() == text
+    (folder / "out/1.png").unlink()
+    assert degraded()["status"].tolist() == ["skipped", "degraded", "skipped"] and file.read_text() == text
+    (folder / "out" / RECORD).unlink()
+    assert {*degraded()["notes"]} == {""} and file.read_text() == text  # by the file
+    file.unlink()
+    assert "its lenses are not known" in degraded()["notes"][0] and not file.exists()
+    assert degraded(seed=1, overwrite=True)["status"][0] == "degraded"
+    assert read_lenses(file).keys() == told.keys() and read_lenses(file) != told
+
+
+def test_work_that_is_stopped_leaves_the_lenses_of_what_is_done(degraded, folder):
+    def stop(done, total, path):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        degraded(progress=stop)
+    assert [*read_lenses(folder / "out/lenses.csv")] == ["0"]
+    degraded()
+    assert [*read_lenses(folder / "out/lenses.csv")] == ["0", "1", "2"]
+
+
+def test_lenses_of_others_and_names_that_no_file_holds(degraded, folder):
+    (folder / "out").mkdir()
+    (folder / "out/lenses.csv").write_text("id,source,target\na,16,2\n")
+    with pytest.raises(ValueError, match="lenses.csv is not of irsde degrade: choose another output folder"):
+        degraded()
+    (folder / "out/lenses.csv").unlink()
+    write_image(folder / "src/a,b.png", pictures(1)[0])
+    with pytest.raises(ValueError, match="^a,b: in a file of lenses"):
+        degraded()
+    (folder / "src/a,b.png").rename(folder / "src/0.bmp")
+    with pytest.raises(ValueError, match="^0: in a file of lenses a name is without ending, of one picture"):
+        degraded()
+    assert not [*(folder / "out").iterdir()]
+    (folder / "src/0.bmp").unlink()
+    (folder / "out/target").mkdir()
+    write_image(folder / "out/target/1.png", pictures(1)[0])  # somebody's
+    table = degraded()
+    assert table["status"].tolist() == ["degraded", "failed", "degraded"]
+    assert "target/1.png is there, made by something unknown" in table["error"][1]
+    assert [*read_lenses(folder / "out/lenses.csv")] == ["0", "2"]

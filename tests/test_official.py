@@ -564,7 +564,7 @@ def test_encoder_and_decoder_are_official_words_only_before_numbers(kind):
 
 def test_the_global_skip_is_taken_from_the_channels_unless_told(tmp_path):
     path = saved(tmp_path / "a.pth", official(haze()))
-    with pytest.warns(UserWarning, match="8 channels .* unless global_skip=False"):
+    with pytest.warns(UserWarning, match="as it has 8 channels, .*: global_skip=False says that it does not"):
         assumed = load_official(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

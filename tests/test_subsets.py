@@ -1,7 +1,9 @@
 "The list of pictures: its rows, their scenes, a folder compared with it, and what a training does without."
 
 import hashlib
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,9 @@ from irsde import subsets
 from irsde.images import write
 
 TESTS = ["rain100h-10", "rain100l-10", "gopro-10", "cbsd68-10", "set5", "urban100-5", "celeba-hq-8",
-         "sots-indoor-10"]
+         "sots-indoor-10", "srd-istd-11", "nh-haze-8", "stereo-4", "ebb-vabd-6"]
+FOLDERS = {"srd-istd-11": "shadow-removal", "nh-haze-8": "nonhomogeneous-haze", "stereo-4": "stereo",
+           "ebb-vabd-6": "bokeh"}
 
 
 def digest(path):
@@ -44,11 +48,12 @@ def test_the_table_is_whole():
     assert table["file"].is_unique and set(table["use"]) == {"test", "train"}
     assert all(re.fullmatch("[0-9a-f]{64}", text) for text in table["sha256"])
     assert (table["source"] != "").all() and (table["commit"] != "").all()
-    assert ((table["width"] > 0) & (table["height"] > 0)).sum() == len(table) - 1  # kernels are no picture
+    assert ((table["width"] > 0) & (table["height"] > 0)).sum() == len(table) - 2  # kernels, lenses
     tests = table[table["use"] == "test"]
-    assert not set(tests["scene"]) & set(table[table["use"] == "train"]["scene"])
+    assert (table["scene"] == "").sum() == 2 and (tests["scene"] == "").sum() == 1  # the same
+    assert not {*tests["scene"]} & {*table[table["use"] == "train"]["scene"]} - {""}
     train = {*table.query("use == 'train'")["sha256"]}
-    assert not {*tests.query("role in ('lq', 'gt')")["sha256"]} & train
+    assert not {*tests.query("role in ('lq', 'gt', 'left', 'right')")["sha256"]} & train
 
 
 def test_scenes():
@@ -56,9 +61,75 @@ def test_scenes():
     assert [heavy[str(k)] for k in range(1, 11)] == [light[f"norain-{k:03}"] for k in range(1, 11)]
     assert heavy["3"] == heavy["4"] and len({*heavy.values()}) == 9
     counts = {name: len({*subsets.scenes(name).values()}) for name in TESTS}
-    assert [counts[name] for name in TESTS] == [9, 9, 3, 10, 5, 5, 8, 3]
+    assert [counts[name] for name in TESTS] == [9, 9, 3, 10, 5, 5, 8, 3, 10, 7, 4, 5]
     assert len({*subsets.scenes("pairs-deblurring").values()}) == 4
     assert subsets.scenes("Rain100H") == {}
+
+
+def test_real_pairs_of_four_more_tasks():
+    "Which files, of which task, and which pictures are of one scene"
+    table = subsets.subset_table()
+    real = table[table["file"].str.startswith("refusion/")]
+    assert set(real["use"]) == {"test"} and list(real["set"].unique()) == list(FOLDERS)
+    assert dict(real.groupby("set")["task"].unique().map(", ".join)) == {
+        "srd-istd-11": "shadow-removal", "nh-haze-8": "nonhomogeneous-dehazing",
+        "stereo-4": "stereo-super-resolution", "ebb-vabd-6": "bokeh"}
+    assert all(f"refusion/{FOLDERS[name]}/" in file for name, file in zip(real["set"], real["file"]))
+    roles = {name: dict(rows["role"].value_counts()) for name, rows in real.groupby("set")}
+    assert roles == {"srd-istd-11": {"lq": 11, "gt": 11, "mask": 1}, "nh-haze-8": {"lq": 8, "gt": 8},
+                     "stereo-4": {"left": 4, "right": 4},
+                     "ebb-vabd-6": {"lq": 6, "gt": 6, "gt-f2.8": 3, "gt-f8": 3, "mask": 6, "lenses": 1}}
+    pairs = real[real["role"] != "lenses"].assign(stem=real["file"].str.extract(r"([^/]+)\.\w+$")[0])
+    assert (pairs.groupby(["set", "stem"])["scene"].nunique() == 1).all()  # every side of it
+    assert (pairs.groupby(["set", "stem"])["width"].nunique() == 1).all()
+    one = {"srd-istd-11": ["MG_3362", "MG_3464"], "nh-haze-8": ["nhhaze0-256", "nhhaze3-256"],
+           "ebb-vabd-6": ["ebb4545", "ebb4547"]}
+    for name in FOLDERS:
+        found = pd.Series(subsets.scenes(name))
+        shared = found[found.duplicated(keep=False)]
+        assert list(shared.index) == one.get(name, []) and shared.nunique() == (name in one), name
+    assert "meta" not in subsets.scenes("ebb-vabd-6") and subsets.scenes("blur-kernels") == {}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_names_are_those_of_the_scores(name):
+    "What `irsde evaluate` calls a picture is a name that the list has"
+    from irsde.scoring import known_scenes
+    from irsde.sources import SMALL
+    tests = {test.name: test for sources in SMALL.values() for test in sources.tests}
+    assert tests[name].root.split("/")[1] == FOLDERS[name]
+    assert known_scenes(name, [*subsets.scenes(name)]) == subsets.scenes(name)
+    assert known_scenes(name, ["another"]) is None
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_real_pairs_are_the_listed_ones(name):
+    folder = Path(os.environ.get("IRSDE_SHARED", "/nowhere"), "data", "refusion", FOLDERS[name])
+    if not folder.is_dir():
+        pytest.skip(f"the pictures of {name} are not here: set IRSDE_SHARED")
+    assert all(ok for _, ok in compared(folder, name).values())
+
+
+def test_eyes_and_apertures_with_their_lenses(tmp_path, monkeypatch):
+    "Roles of other names, pictures of one name in all of them, and a text beside them that shows no scene"
+    rng, rows = np.random.default_rng(0), []
+    for role in ("left", "right", "gt", "gt-f8"):
+        (tmp_path / role).mkdir()
+        write(tmp_path / role / "1.png", rng.integers(0, 255, (3, 6, 8), dtype=np.uint8))
+        rows.append({"set": "any", "role": role, "file": f"refusion/any/{role}/1.png", "width": 8,
+                     "height": 6, "sha256": digest(tmp_path / role / "1.png"), "scene": "1", "left_out": ""})
+    (tmp_path / "meta.txt").write_text("1 f/16 f/1.8 60")
+    rows.append({"set": "any", "role": "lenses", "file": "refusion/any/meta.txt", "width": 0, "height": 0,
+                 "sha256": digest(tmp_path / "meta.txt"), "scene": "", "left_out": ""})
+    monkeypatch.setattr(subsets, "subset_table", lambda: pd.DataFrame(rows))
+    assert subsets.scenes("any") == {"1": "1"}
+    found = compared(tmp_path, "any")
+    assert all(ok for _, ok in found.values()) and found["scenes"] == (1, True)
+    assert {"left: files", "right: sha256", "gt-f8: sizes", "lenses: files"} < {*found}
+    (tmp_path / "meta.txt").write_text("1 f/16 f/2.8 60")
+    (tmp_path / "gt-f8/1.png").unlink()
+    found = compared(tmp_path, "any")
+    assert [what for what, (_, ok) in found.items() if not ok] == ["gt-f8: files", "lenses: sha256"]
 
 
 def test_one_layer_is_left_out():

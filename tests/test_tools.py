@@ -459,16 +459,22 @@ def research(tmp_path, make_subsets, monkeypatch):
     tops = {f"test/deraining/small/lq/{k}.png": gt + rain for k, (gt, rain) in pairs.items()}
     tops |= {f"test/deraining/small/gt/{k}.png": gt for k, (gt, _) in pairs.items()}
     tops |= {"train/clean/c_1.png": noise(), "train/clean/c_2.png": b, "train/layers/8.png": noise(50),
-             "train/layers/7.png": np.pad(streaks, ((0, 0), (0, 1), (0, 1)))}
+             "train/layers/7.png": np.pad(streaks, ((0, 0), (0, 1), (0, 1))),
+             "refusion/left/1.png": a, "refusion/right/1.png": noise()}
     for name, values in tops.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         write(tmp_path / name, values)
+    (tmp_path / "refusion/meta.txt").write_text("1 f/16 f/1.8 60")
+    (tmp_path / "refusion/README.md").write_text("where they are had")
     Origin, pairs = make_subsets.Origin, "test/deraining/small/{side}/*"
     monkeypatch.setattr(make_subsets, "ORIGINS", [
         *make_subsets.pair(pairs, "deraining", "small", "s-{number}", "us/a", "1", gt="p/{name}"),
         Origin("train/clean/*", "", "clean", "clean", "{letter}{digit}", "us/b", "2", "{digit}/{stem}.png",
                r"(?P<letter>\w)_(?P<digit>\d)\.png"),
-        Origin("train/layers/*", "deraining", "layers", "layer", "l-{number}", "us/c", "3")])
+        Origin("train/layers/*", "deraining", "layers", "layer", "l-{number}", "us/c", "3"),
+        *make_subsets.sides("refusion/{side}/*", "stereo", "eyes", "e-{number}", "us/d", "4",
+                            {"left": "L.png", "right": ""}),
+        Origin("refusion/meta.txt", "stereo", "eyes", "lenses", "", "us/d", "4")])
     return tmp_path
 
 
@@ -483,6 +489,10 @@ def test_the_list_is_made(make_subsets, research):
     assert rows["train/clean/c_1.png"]["original"] == "1/c_1.png"
     shared, other = (rows[f"train/layers/{k}.png"]["left_out"] for k in (7, 8))
     assert (shared, other) == ("shares streaks with the test picture small/2.png", "")
+    assert rows["refusion/left/1.png"]["scene"] == rows["refusion/right/1.png"]["scene"] == "s-9"
+    eye, lenses = rows["refusion/left/1.png"], rows["refusion/meta.txt"]
+    assert (eye["use"], eye["role"], eye["original"]) == ("test", "left", "L.png")
+    assert (lenses["use"], lenses["width"], lenses["scene"]) == ("test", "", "")
     text = make_subsets.as_text(list(rows.values()))
     assert text.splitlines()[0] == ",".join(subset_table().columns)
     assert len(text.splitlines()) == 1 + len(rows)
@@ -492,7 +502,10 @@ def test_files_without_an_origin_are_named(make_subsets, research):
     write(research / "train/new.png", np.zeros((1, 4, 4), np.uint8))
     with pytest.raises(ValueError, match="the origin of 1 files is not known, .*new.png"):
         make_subsets.rows_of(research)
-    (research / "train/new.png").unlink()
+    (research / "train/new.png").rename(research / "refusion/new.png")
+    with pytest.raises(ValueError, match="the origin of 1 files is not known, .*refusion/new.png"):
+        make_subsets.rows_of(research)
+    (research / "refusion/new.png").unlink()
     for path in (research / "train/layers").iterdir():
         path.unlink()
     with pytest.raises(ValueError, match="the set layers is not there"):

@@ -2,10 +2,11 @@
 
     python tools/ship.py RUN --data FOLDER [--name deraining]
 
-Writes irsde/weights/NAME.safetensors (float16), data/runs/curve-NAME.csv and data/runs/recipe-NAME.json. A
-run that began from the weights that ship (--init NAME, or --init RUN/model.safetensors where RUN made them)
-follows theirs: what was recorded of them gets a number, recipe-NAME-1.json and so on. Any other name than a
-task's, as deraining-cnn, is for comparison only: its weights go to data/weights/, outside the package."""
+Writes irsde/weights/NAME.safetensors (float16), data/runs/curve-NAME.csv and data/runs/recipe-NAME.json, and
+of a run in a latent data/runs/autoencoder-NAME.csv. A run that began from the weights that ship (--init NAME,
+or --init RUN/model.safetensors where RUN made them) follows theirs: what was recorded of them gets a number,
+recipe-NAME-1.json and so on. Any other name than a task's, as deraining-cnn, is for comparison only: its
+weights go to data/weights/, outside the package."""
 import csv
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 
 from irsde import checkpoint
-from irsde.runs import read_config
+from irsde.runs import FIRST, read_config
 from irsde.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -43,9 +44,9 @@ def before(about: dict) -> dict:
     return about | {"recipe": recipe | {"init": BEFORE}} if recipe.get("init") else about
 
 
-def shipped(name: str, root: Path = ROOT) -> Path:
-    "Where the weights of this name are, or will be"
-    return root/("irsde/weights" if name in TASKS else "data/weights")/f"{name}.safetensors"
+def shipped(name: str, root: Path = ROOT, apart: bool = False) -> Path:
+    "Where the weights of this name are, or will be; `apart`: outside the package"
+    return root/("irsde/weights" if name in TASKS and not apart else "data/weights")/f"{name}.safetensors"
 
 
 def follows(init: str | None, name: str, names: dict, about: dict, root: Path = ROOT) -> bool:
@@ -98,18 +99,25 @@ def chain(about: dict, config: dict, name: str) -> None:
         made["command"] = made["command"].replace(f"--init {name} ", f"--init {BEFORE} ")
 
 
-def record(run: Path, config: dict, name: str, root: Path = ROOT) -> None:
-    "Write the curve and the recipe of a run to data/runs"
-    with open(run/"log.csv", newline="") as file: rows = list(csv.DictReader(file))
-    with open(root/f"data/runs/curve-{name}.csv", "w", newline="") as file:
+def keep_curve(log: Path, path: Path) -> None:
+    "Write a thinner copy of a log"
+    with open(log, newline="") as file: rows = list(csv.DictReader(file))
+    with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(thinned(rows))
+
+
+def record(run: Path, config: dict, name: str, root: Path = ROOT) -> None:
+    "Write the curve and the recipe of a run to data/runs, and its autoencoder's curve if it has one"
+    keep_curve(run/"log.csv", root/f"data/runs/curve-{name}.csv")
+    if (run/FIRST).is_dir(): keep_curve(run/FIRST/"log.csv", root/f"data/runs/{FIRST}-{name}.csv")
     for made in config["made"]: made["command"] = re.sub(r"^\S+", "irsde", made["command"])
     (root/f"data/runs/recipe-{name}.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
-def ship(run: Path, names: dict, name: str | None, stopped: bool, seen: list[str]) -> Path:
+def ship(run: Path, names: dict, name: str | None, stopped: bool, seen: list[str],
+         apart: bool = False) -> Path:
     """The file of the weights that ship, made of a run.
 
     `names` says what to call this machine's folders; `seen` are pictures that this run held out and those
@@ -126,7 +134,7 @@ def ship(run: Path, names: dict, name: str | None, stopped: bool, seen: list[str
     if follows(init, name, names, about):
         chain(about, config, name)
         about["before"] = earlier(name, about)
-    path = shipped(name)
+    path = shipped(name, apart=apart)
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(path, model, sde, dtype=torch.float16, **about)
     record(run, config, name)
@@ -146,8 +154,11 @@ def main() -> None:
                         help="the run was stopped before its last step, and is to be shipped as it is")
     parser.add_argument("--seen", action="append", default=[], metavar="PICTURE",
                         help="held out by this run, but not by the runs before it")
+    parser.add_argument("--apart", action="store_true",
+                        help="for the book only: to data/weights/, whatever the name")
     args = parser.parse_args()
-    try: path = ship(args.run, {args.data: "$DATA", **dict(args.also)}, args.name, args.stopped, args.seen)
+    names = {args.data: "$DATA", **dict(args.also)}
+    try: path = ship(args.run, names, args.name, args.stopped, args.seen, args.apart)
     except (OSError, ValueError) as error: parser.error(str(error))
     print(path, path.stat().st_size)
 
