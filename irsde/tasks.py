@@ -204,7 +204,7 @@ DEBLURRING = Task(
     reasons={
         "degradation": "measured: chapter 17, against the spread of measured kernels; there from 5 pixels "
                        "on, here from 1, so that mild blur is met too, and up to 61, as a camera that is "
-                       "turned draws them (chapter 35); paths that are straighter and vary over the picture, "
+                       "turned draws them (chapter 36); paths that are straighter and vary over the picture, "
                        "frames, and light that adds up: a judgement, after how GoPro was made",
         "lam": "published: IR-SDE", "protocol": RGB,
         "solver": "judgement: tune.csv, level with the posterior",

@@ -599,7 +599,7 @@ def book(tmp_path, monkeypatch):
     (tmp_path/"nbs").mkdir()
     places = {"03_c": "C", "01_a": "A", "01b_b": "B"}
     for name, title in places.items():
-        text = f"I am {title}; see [chapter 03](03_c.ipynb) and [01](01_a.ipynb)"
+        text = f"I am {title}; see [chapter 03](03_c.ipynb), [01](01_a.ipynb), [03 C](nbs/03_c.ipynb)"
         (tmp_path/f"nbs/{name}.ipynb").write_text(text)
     lines = [f'  - {{text: "{name.partition("_")[0]} {title}", href: {name}.ipynb}}'
              for name, title in places.items()]
@@ -613,7 +613,8 @@ def test_chapters_take_the_numbers_of_their_places(book):
     assert (nbs/"03_c.ipynb").exists()
     renumber.renumber()
     assert sorted(path.stem for path in nbs.iterdir()) == ["01_c", "02_a", "03_b", "sidebar"]
-    assert (nbs/"02_a.ipynb").read_text() == "I am A; see [chapter 01](01_c.ipynb) and [02](02_a.ipynb)"
+    text = "I am A; see [chapter 01](01_c.ipynb), [02](02_a.ipynb), [01 C](nbs/01_c.ipynb)"
+    assert (nbs/"02_a.ipynb").read_text() == text
     assert '"02 A", href: 02_a.ipynb' in (nbs/"sidebar.yml").read_text()
     assert renumber.renumber() == {}
 

@@ -60,9 +60,9 @@ LIMITS = """
 - Inpainting and deblurring are the least successful of the six. Under thin strokes the first is no better
   than the smooth filling that it starts from, under large holes in faces a little ahead of it (PSNR / LPIPS
   of that alone: {filling}), on photographs of other things no better. The second gains one to two decibels on
-  camera shakes of 3 to 45 pixels (chapter 35) and nothing on longer ones.
+  camera shakes of 3 to 45 pixels (chapter 36) and nothing on longer ones.
 - The SDE has shown no lead over a plain network of the same size, trained by regression for as many steps
-  (method CNN-baseline in `data/runs/scores.csv`; chapters 34 and 45): at this budget it buys a choice
+  (method CNN-baseline in `data/runs/scores.csv`; chapters 35 and 50): at this budget it buys a choice
   between PSNR and LPIPS, and samples.
 - The test pictures are few and show fewer scenes: nine on both sets of rain, which are the same, three
   places of deblurring, three houses of dehazing.
@@ -81,9 +81,9 @@ LIMITS = """
   light and night are outside of what it has seen. Of several trainings this one was chosen with the ten
   test pictures in sight, so its number on them is a little flattered.
 - Shadow removal: trained on made shadows only. On real pairs PSNR rises while SSIM and LPIPS get worse: a
-  shadow that is lifted in part keeps its outline and gets blotches (chapter 39a).
+  shadow that is lifted in part keeps its outline and gets blotches (chapter 41).
 - Nonhomogeneous dehazing: works in a latent, trained on made haze only. What thick haze has hidden is
-  guessed, smoothly; eight real pairs, six of them of 256 pixels, are all that it was scored on (chapter 39b).
+  guessed, smoothly; eight real pairs, six of them of 256 pixels, are all that it was scored on (chapter 42).
 - What is restored is a guess that looks right. It is no evidence of what was there; `--samples` shows where
   the guesses differ."""
 

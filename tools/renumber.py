@@ -5,7 +5,7 @@
 To add a chapter or move one: put it into nbs/sidebar.yml, with any number, and run this. It renames the
 notebooks, and puts the new names and numbers wherever the repository speaks of them: `06_sampling` in links,
 code and tables, "chapter 06" in sentences, "04 Going back" in the sidebar. A range of chapters in a sentence
-("chapters 34 to 39") is rewritten by its two ends. Page addresses and modules have no numbers and stay.
+("chapters 11 to 14") is rewritten by its two ends. Page addresses and modules have no numbers and stay.
 Run nbdev_export afterwards."""
 import re
 import subprocess
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CHAPTER = re.compile(r"\b(\d\d[a-z]{0,2})_([a-z]+(?:_[a-z]+)*)\b")
 ENTRY = re.compile(r'text: "(\d\d[a-z]{0,2}) [^"]*", href: (\d\d[a-z]{0,2}_\w+)\.ipynb')
-LABEL = re.compile(r"\[(\d\d[a-z]{0,2})\]\((?=(\d\d)_)") # of a link that is a number alone
+LABEL = re.compile(r"\[\d\d[a-z]{0,2}((?: [^\[\]\n]*)?)\]\((?=(?:[.\w]+/)*(\d\d)_)") # of a link: [06](06_…
 SENTENCE = re.compile(r"\b([Cc]hapters?) (\d\d[a-z]{0,2})\b((?:(?:, | and | to |, and )\d\d[a-z]{0,2}\b)*)")
 KEPT = ("CHANGELOG.md",) # tells of chapters as they were called then
 
@@ -35,7 +35,7 @@ def rewritten(text: str, names: dict[str, str]) -> str:
     def sentence(found):
         return f"{found[1]} {numbers.get(found[2], found[2])}{re.sub(r'[0-9]{2}[a-z]*', number, found[3])}"
     text = CHAPTER.sub(lambda found: names.get(found[0], found[0]), text)
-    return LABEL.sub(r"[\2](", SENTENCE.sub(sentence, text))
+    return LABEL.sub(r"[\2\1](", SENTENCE.sub(sentence, text))
 
 
 def resided(sidebar: str, names: dict[str, str]) -> str:
