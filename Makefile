@@ -13,7 +13,7 @@ demo: $(READY)  ## Lose sample pictures in eight ways and restore them with the 
 	@$(BIN)/irsde demo --out $(DEMO_OUT)
 
 unit: $(READY)  ## Run the unit tests, in about a minute
-	@$(BIN)/python -m pytest -q tests
+	@$(BIN)/python -m pytest -q -n 2 tests
 
 lint: $(READY)  ## Check the form of the code and its types
 	@$(BIN)/python .ci/check_lint.py

@@ -22,7 +22,7 @@ CHECKS = [ # heading, script and arguments, what to do when it fails; the quick 
      'Draw what the section says, or fold what is not its subject; `--list` shows the counts.'),
     ('Types hold', '.ci/check_types.py',
      'Edit the line named above in its notebook; `make lint` checks again.'),
-    ('Unit tests pass', '-m pytest -q tests',
+    ('Unit tests pass', '-m pytest -q -n 2 tests',
      'Run one alone: `.venv/bin/python -m pytest tests/test_sde.py -k name`.'),
     ('Published budgets run on a GPU, without one', '.ci/check_paper.py',
      'An operation of the task above mixes devices, types or shapes: tools/memory.py says how it is tried.'),

@@ -2,9 +2,11 @@
 
     python .ci/check_chapters.py [--keep] [--no-skips [--may-skip TEXT]] [CHAPTER ...]
 
-Says how long each took, and what a chapter left out for want of weights or data: a line of its output that
-begins with SKIPPED. --keep writes the seconds to data/runs/chapters.csv; with --no-skips, a chapter that
-left something out fails, unless the line has the TEXT of --may-skip in it."""
+The longest come first, so that none is left running alone at the end. Says how long each took, and what a
+chapter left out for want of weights or data: a line of its output that begins with SKIPPED. --keep writes
+the seconds to data/runs/chapters.csv; with --no-skips, a chapter that left something out fails, unless the
+line has the TEXT of --may-skip in it."""
+import math
 import os
 import re
 import subprocess
@@ -16,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+KEPT = ROOT/'data'/'runs'/'chapters.csv'
 WORKERS = 2
 SKIPPED = re.compile(r"^\W*(SKIPPED\b.*?)\W*$", re.MULTILINE)
 
@@ -52,19 +55,27 @@ def run(nb, no_skips=False, may_skip=()):
     print(*lines, *([] if ran else [res.stdout, res.stderr]), sep='\n', flush=True)
     return ok, seconds
 
+def longest_first(nbs, took):
+    "Chapters by the seconds they took, and those of which it is not known before them"
+    return sorted(nbs, key=lambda nb: (-took.get(nb.stem, math.inf), nb.name))
+
 def main(names, **skipping):
     "Whether all passed, and the seconds that each took"
-    nbs = [ROOT/'nbs'/name for name in names] or sorted((ROOT/'nbs').glob('[!_.]*.ipynb'))
+    nbs = [ROOT/'nbs'/name for name in names] or longest_first((ROOT/'nbs').glob('[!_.]*.ipynb'), kept())
     with ThreadPoolExecutor(WORKERS) as pool: results = list(pool.map(partial(run, **skipping), nbs))
     took = {nb.stem: round(seconds) for nb, (_, seconds) in zip(nbs, results)}
     print('\nSeconds per chapter')
     for name in sorted(took, key=lambda name: -took[name]): print(f'{took[name]:6}  {name}.ipynb')
     return all(ok for ok, _ in results), took
 
-def write(seconds, path=ROOT/'data'/'runs'/'chapters.csv'):
-    "Write the seconds of these chapters, beside those of others that stand there"
+def kept(path=KEPT):
+    "The seconds that chapters took, as they are kept"
     lines = path.read_text().splitlines()[1:] if path.exists() else []
-    rows = dict(line.split(',') for line in lines) | seconds
+    return {name: int(seconds) for name, seconds in (line.split(',') for line in lines)}
+
+def write(seconds, path=KEPT):
+    "Write the seconds of these chapters, beside those of others that stand there"
+    rows = kept(path) | seconds
     text = ''.join(f'{name},{rows[name]}\n' for name in sorted(rows))
     path.write_text(f'chapter,seconds\n{text}')
 

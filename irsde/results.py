@@ -188,8 +188,8 @@ def evaluate_command(
 ) -> str:
     """What to type to make a row again; the input's is printed beside any restored one.
 
-    Weights that do not ship, and whose place is not told, are whoever's who trained them: a comment says which
-    they were.
+    Weights that do not ship, and whose place is not told, are whoever's who trained them: a comment says
+    which they were.
     """
     ships = ships_with(row) and not weights
     whose = f"--task {row['task']}" if ships else f"--weights {weights or 'RUN/model.safetensors'}"

@@ -288,7 +288,9 @@ def test_a_mismatch_is_told_in_words_for_everybody(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, dict(fit="centre"), dict(fit=enlarge), dict(fit=enlarge, factor=4)], ids=str
+    "options",
+    [{}, dict(fit="centre"), dict(fit=enlarge), dict(fit=enlarge, factor=4)],
+    ids=["as they are", "centre", "enlarged", "enlarged, factor"],
 )
 def test_swapped_folders_are_refused_by_size(tmp_path, options):
     with pytest.raises(ValueError, match="every degraded picture is larger than its clean one"):

@@ -429,6 +429,16 @@ def test_no_skips(monkeypatch, capsys):
     assert "FAIL: 23_metrics.ipynb" in capsys.readouterr().out
 
 
+def test_the_longest_chapters_come_first(tmp_path):
+    chapters = script(ROOT / ".ci/check_chapters.py")
+    chapters.write({"01_a": 3, "02_b": 9}, tmp_path / "chapters.csv")
+    chapters.write({"03_c": 3}, tmp_path / "chapters.csv")
+    took = chapters.kept(tmp_path / "chapters.csv")
+    assert took == {"01_a": 3, "02_b": 9, "03_c": 3}
+    nbs = [Path(f"{name}.ipynb") for name in ("03_c", "01_a", "04_new", "02_b")]
+    assert [nb.stem for nb in chapters.longest_first(nbs, took)] == ["04_new", "02_b", "01_a", "03_c"]
+
+
 def test_types_may_be_skipped_at_home_only(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / ".ci"))
     types = script(ROOT / ".ci/check_types.py")
