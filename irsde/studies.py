@@ -219,6 +219,7 @@ def drawn(name: str, title: str, source: str, page: str = "46_figures") -> Study
 PLAIN = Arm("IR-SDE on noise", "denoising", {"kind": "ir-sde", "delta": 0.005}, by("reverse-sde", 100))
 WITH_OTHERS = "pictures by other methods, whose weights this book does not run"
 PAIR = ("published", "CNN-baseline")
+OWN_PAGES = ("41_shadow_removal", "42_nonhomogeneous_dehazing", "43_stereo_super_resolution", "44_bokeh")
 
 def some(task: str, *names: str) -> tuple[Arm, ...]:
     "Some arms of a task"
@@ -232,7 +233,7 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
     *(Study(task, f"{task}: the published method, ours, and the baseline", "IR-SDE, experiments", "47_calls",
             central(task)) for task in IRSDE_TASKS),
     *(Study(task, f"{task}: the published method, ours, and the baseline", "Refusion, experiments",
-            "50_claims", central(task)) for task in REFUSION_TASKS),
+            page, central(task)) for task, page in zip(REFUSION_TASKS, OWN_PAGES, strict=True)),
     Study("table-1", "Heavy rain, Rain100H", "IR-SDE, table 1", "45_tables", some("deraining", *PAIR)),
     Study("table-2", "Light rain, Rain100L", "IR-SDE, table 2", "45_tables", (LIGHT,)),
     Study("table-3", "Blur, GoPro", "IR-SDE, table 3", "45_tables", some("deblurring", *PAIR)),
