@@ -24,6 +24,7 @@ from irsde.results import (
     plot_scores,
     published,
     repeats,
+    score_commands,
 )
 
 RUNS = Path(__file__).parents[1] / "data" / "runs"
@@ -308,6 +309,9 @@ def test_a_row_of_ones_own_weights_says_which_they_were():
     unsaid = evaluate_command({**row, "solver": math.nan, "steps": math.nan, "seed": math.nan}, "--clean X")
     assert "nan" not in unsaid and parsed(unsaid)["steps"] is None
     assert parsed(evaluate_command({**row, "weights": "ships"}, "--clean X"))["task"] == "denoising"
+    placed = evaluate_command(row, "--clean X", "data/weights/w.safetensors")  # a place that is known
+    assert len(placed.splitlines()) == 1 and str(parsed(placed)["weights"]).endswith("w.safetensors")
+    assert "RUN" not in score_commands(pd.DataFrame([row | {"test_set": "x"}]), {"x": "--clean X"}, "w.st")
 
 
 # ---- rows found, drawn and measured again
