@@ -12,7 +12,7 @@ help:  ## List the targets
 demo: $(READY)  ## Lose sample pictures in eight ways and restore them with the weights that ship
 	@$(BIN)/irsde demo --out $(DEMO_OUT)
 
-unit: $(READY)  ## Run the unit tests, in about a minute
+unit: $(READY)  ## Run the unit tests, in about two minutes
 	@$(BIN)/python -m pytest -q -n 2 tests
 
 lint: $(READY)  ## Check the form of the code and its types
