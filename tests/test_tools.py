@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from execnb.nbio import NbCell
 
 from irsde.images import write
 from irsde.subsets import subset_table
@@ -353,6 +354,27 @@ def test_modules_and_names(lint):
 
 def test_code_that_is_none_is_named(lint):
     assert lint.faults_of("nbs/x.ipynb cell 3", "a b")[0].startswith("nbs/x.ipynb cell 3:1")
+
+
+# ---- pages: what a telephone scrolls
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "becomes"),
+    [
+        ("x", (900, 200), "#| classes: wide\nx"),
+        ("#| classes: library\nx", (900, 200), "#| classes: library wide\nx"),
+        ("x", (640, 200), "#| classes: wide\nx"),
+        ("x", (639, 200), "x"),  # three beside each other
+        ("x", (500, 100), "x"),  # small
+        ("x", None, "x"),  # a size that is not told
+    ],
+)
+def test_rows_of_four_pictures_are_wide(source, size, becomes):
+    facts = dict(zip(("width", "height"), size)) if size else {}
+    cell = NbCell(0, {"cell_type": "code", "source": source, "outputs": [{"metadata": {"image/png": facts}}]})
+    script(ROOT / ".ci/site_pages.py").WidePictures.cell(None, cell)
+    assert cell.source == becomes
 
 
 # ---- a chapter uses only what the reader has met
