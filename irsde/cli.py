@@ -386,12 +386,13 @@ def reproduce_verb(what, listed, budget, data, out, seeds, cost, **how):
 def keep_memory() -> bool:
     """Let blocks below 256 MB that are freed stay in this process for the next who asks, up to 1 GB of them.
 
-    Whether it is done: with glibc, unless variables MALLOC_... or GLIBC_TUNABLES say how it is to be."""
+    Whether it is done: with a glibc that takes so large a threshold, unless variables MALLOC_... or
+    GLIBC_TUNABLES say how it is to be."""
     trim, mmap = -1, -3 # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ): return False
     try: mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError): return False
-    return all(mallopt(option, mb << 20) for option, mb in ((trim, 1024), (mmap, 256)))
+    return all(mallopt(option, mb << 20) for option, mb in ((mmap, 256), (trim, 1024)))
 
 # %% ../nbs/51_cli.ipynb #9746176f
 if __name__ == "__main__" and "__file__" in globals(): main(prog_name="irsde")

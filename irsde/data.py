@@ -91,9 +91,10 @@ def split_key(key: int | tuple[int, int], n: int) -> tuple[int, int]:
 
 # %% ../nbs/21_data.ipynb #dbd4eec2
 class CleanImages:
-    """Clean pictures, degraded on the fly: `dataset[epoch, i]` is x0 and mu, each (c, h, w) float32 in [0, 1]
+    """Clean pictures, degraded on the fly: `dataset[epoch, i]` is x0 and mu, each (c, h, w) float32
 
-    An item is a function of seed, epoch and index alone; `dataset[i]` is that of epoch 0. A file that shows
+    x0 is in [0, 1]; so is mu, unless the degradation overshoots, as `GaussianNoise` does. An item is a
+    function of seed, epoch and index alone; `dataset[i]` is that of epoch 0. A file that shows
     greys only is degraded as one channel. A degradation that makes both sides of a pair, as `Lens`, makes x0
     too; what it says of lenses is an item's third part, (3,) of `told_lens`. Raises ValueError for options
     and tensors that are none, OSError for files that cannot be read, unless they are to be left out."""

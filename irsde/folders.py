@@ -96,7 +96,8 @@ def restore_files(
 
     A status is restored, skipped (it was there) or failed. Ctrl-C leaves whole files only: KeyboardInterrupt
     says how many, and the same call goes on there. A ValueError for an option that cannot be right or a
-    folder where inputs could be written over, a TypeError for an option that there is not."""
+    folder where inputs could be written over, a TypeError for an option that there is not, an
+    OSError for inputs that are not there or an output that cannot be written."""
     check_restorer(restorer)
     how = Sampling.of(options, *OTHERS)
     given = dict(mask=mask, sigma=sigma, invert_mask=invert_mask, enlarged=enlarged)

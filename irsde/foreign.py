@@ -203,7 +203,7 @@ def find_sets(path, content: Any) -> dict[str, WeightSet]:
     raise ValueError(f"{path} holds no official network: it has {listed(others)}")
 
 # %% ../nbs/52_foreign.ipynb #c31db517
-NO_WEIGHTS = re.compile(r"optim|exp_avg|grad|momentum|critic|discrim|netd\b", re.IGNORECASE)
+NO_WEIGHTS = re.compile(r"optim|exp_avg|(?<!de)(?<!up)grad|momentum|critic|discrim|netd\b", re.IGNORECASE)
 
 def told(sets: Mapping[str, WeightSet]) -> str:
     "The sets of weights by their keys, with their sizes"

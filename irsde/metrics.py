@@ -119,6 +119,7 @@ def lacks(
     channels, height, width = shape[-3] // protocol.views, *shape[-2:]
     border = 0 if score == "lpips" else protocol.border
     left = [(protocol.centre or n) - 2 * border for n in (height, width)]
+    if shape[-3] % protocol.views: return f"{shape[-3]} channels are not those of {protocol.views} pictures"
     if min(height, width) < (protocol.centre or 1) or min(left) < 1:
         return f"a picture of {height}x{width} is too small for the protocol: {protocol}"
     if score == "lpips" and (channels not in (1, 3) or min(left) < 32):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .cameras import LensNAFNet, StereoNAFNet
 from .checks import listed, one_of
-from .foreign import read_official
+from .foreign import read_official, read_sets
 from .latent import LatentModel, LatentUNet
 from .nafnet import ConditionalNAFNet
 from .schedule import ThetaSchedule
@@ -195,7 +195,7 @@ def paired(path, net: Network | LatentUNet, outer, autoencoder: Network | Latent
 # %% ../nbs/53_official.ipynb #f0e4b36e
 def load_official(
     path: Path | str,       # A .pth, .pt, .ckpt, .bin or .safetensors file with official names
-    key: str | None = None, # Which weights, if there are several: "params_ema"
+    key: str | None = None, # Which weights, in either file, if there are several: "params_ema"
     *,
     global_skip: bool | None = None,      # Does its NAFNet add its first features? None: as the file suggests
     autoencoder: Path | str | None = None, # File of the autoencoder that a network for latents belongs to
@@ -206,7 +206,8 @@ def load_official(
     missing, that have no place or another shape, and says which half of a pair does not fit."""
     net, said = one_network(path, key, global_skip)
     if autoencoder is not None:
-        other, more = one_network(autoencoder, None, None)
+        its_key = key if key is not None and key in read_sets(autoencoder) else None
+        other, more = one_network(autoencoder, its_key, None)
         net, said = paired(path, net, autoencoder, other), said + more
     for words in said: warnings.warn(words, stacklevel=2)
     return net

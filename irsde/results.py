@@ -194,10 +194,11 @@ def evaluate_command(
     ships = ships_with(row) and not weights
     whose = f"--task {row['task']}" if ships else f"--weights {weights or 'RUN/model.safetensors'}"
     words = ["irsde evaluate", whose, pictures]
+    told = {"seed": row.get("seed") or None}
     if row["method"] != "input":
-        told = {"solver": row.get("solver"), "steps": row.get("steps")} if said(row, "solver") else {}
-        told |= {"seed": row.get("seed") or None, **repeats(row["method"])}
-        words += [f"--{name} {as_typed(value)}" for name, value in told.items() if said(told, name)]
+        how = {"solver": row.get("solver"), "steps": row.get("steps")} if said(row, "solver") else {}
+        told = {**how, **told, **repeats(row["method"])}
+    words += [f"--{name} {as_typed(value)}" for name, value in told.items() if said(told, name)]
     return " ".join(words) if ships or weights else f"# {weights_in_words(row)}\n{' '.join(words)}"
 
 def said(row: Mapping[str, Any], name: str) -> bool:

@@ -242,7 +242,7 @@ def no_memory(size: Sequence[int], model: Any) -> OSError:
     "What to say when the memory was too small for a picture of h x w pixels: which tile may fit"
     tile = getattr(model, "tile", max(size))
     return OSError(f"not enough memory for {size[1]}x{size[0]} in tiles of {tile}: "
-                   f"try tile={max(tile // 2, 64)}")
+                   + (f"try tile={max(tile // 2, 64)}" if tile > 64 else "a smaller tile= would hardly help"))
 
 # %% ../nbs/54_tiling.ipynb #5ec430ea
 @dataclass

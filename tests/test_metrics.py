@@ -42,6 +42,11 @@ def test_border_and_rounding(pair):
     torch.testing.assert_close(psnr(restored, clean, Protocol()), psnr(*rounded, PLAIN), rtol=1e-5, atol=1e-5)
 
 
+def test_one_eye_is_not_a_stereo_pair(pair):
+    with pytest.raises(ValueError, match="3 channels are not those of 2 pictures"):
+        psnr(*pair, "stereo-super-resolution")
+
+
 def test_luma_is_bt601_in_studio_range():
     grey, white, red = (
         torch.tensor(c).reshape(1, 3, 1, 1).expand(1, 3, 12, 12).float()

@@ -209,6 +209,7 @@ WRAPPED = {
     "counters": lambda s: {**s, "num_batches_tracked": torch.tensor(3), "epoch": 3, "name": "x"},
     "deep": lambda s: {"state": {"model": {"params": before("module.", s)}}},
     "a list": lambda s: [before("module.", s), {"epoch": 3}],
+    "a name with grad in it": lambda s: {"degradation_net": s, "grad_scaler": {"scale": torch.ones(1)}},
 }
 
 
@@ -608,6 +609,23 @@ def test_a_pair_becomes_one_file(tmp_path, halves, names, task):
         bound = again.model.through((-14, 160, 37)) if task == "bokeh" else again
         assert bound(z, z, 7).shape == z.shape
     assert "LatentUNet" in describe(path)["autoencoder"]
+
+
+@pytest.mark.filterwarnings("ignore:.*8 channels")
+def test_a_key_holds_for_both_files_that_have_it(tmp_path, halves):
+    "BasicSR writes the raw and the averaged weights of either half"
+    def both(name):
+        state = torch.load(halves[name], weights_only=True)
+        raw = {key: p + 1 for key, p in state.items()}
+        return saved(tmp_path / f"both-{name}.pth", {"params": raw, "params_ema": state})
+
+    net, outer = both("net8"), both("coder8")
+    wanted = load_official(halves["net8"], autoencoder=halves["coder8"])
+    for inner, around in ((net, outer), (net, halves["coder8"])):
+        pair = load_official(inner, "params_ema", autoencoder=around)
+        assert same(pair.model, wanted.model) and same(pair.autoencoder, wanted.autoencoder)
+    with pytest.raises(ValueError, match="both-coder8.pth has 2 sets"):
+        load_official(halves["net8"], autoencoder=outer)
 
 
 @pytest.mark.filterwarnings("ignore:.*8 channels")

@@ -299,6 +299,13 @@ def test_every_row_of_our_scores_has_a_command_that_is_understood():
     assert any(row["weights"] == "ships" for row in rows)
 
 
+def test_an_input_is_degraded_by_its_seed_again():
+    row = {**dict.fromkeys(RUN_COLUMNS, math.nan), **ABOUT, "weights": "ships", "method": "input"}
+    found = parsed(evaluate_command(row | {"seed": 1, "solver": "posterior", "steps": 9.0}, "--clean X"))
+    assert found["seed"] == 1 and found["solver"] is None and found["steps"] is None
+    assert "--seed" not in evaluate_command(row | {"seed": 0}, "--clean X")
+
+
 def test_a_row_of_ones_own_weights_says_which_they_were():
     row = {**dict.fromkeys(RUN_COLUMNS, math.nan), **ABOUT, "weights": "sha256:0123456789abcdef"}
     row |= {"network": "unet, 2.10 M", "prediction": "noise", "train_steps": 3000.0, "changes": "lam=30/255"}
