@@ -150,7 +150,8 @@ def train_task(
     The folder gets the model's file, a config.json with the recipe, a table of the pictures, and
     a log with scores of those held back. Ctrl-C saves the step and raises KeyboardInterrupt;
     `resume` goes on as if nothing had happened. A ValueError or an OSError says what cannot be
-    done, before anything is written; an OSError for a damaged picture comes when it is met, the step saved."""
+    done, before anything is written; an OSError for a damaged picture comes when it is met,
+    the step saved."""
     if isinstance(tracker, str): check_tracker(tracker)
     if new_pictures and not resume: raise ValueError("new_pictures=True goes with resume=True")
     task, values = resolve(recipe)
