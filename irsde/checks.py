@@ -12,6 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 
 # %% ../nbs/91_checks.ipynb #737227d9
+def truth(value: Any) -> bool:
+    "Whether a value is True or False to Python, NumPy or PyTorch"
+    return isinstance(value, bool) or "bool" in str(getattr(value, "dtype", ""))
+
 def whole(
     name: str,               # What to call it in the message
     value: Any,
@@ -19,7 +23,7 @@ def whole(
     high: int | None = None, # Largest; None: any
 ) -> int:
     "`value` as an int; a ValueError unless it is a whole number from `low` to `high`"
-    try: found = None if isinstance(value, bool) else operator.index(value)
+    try: found = None if truth(value) else operator.index(value)
     except TypeError: found = None
     if found is None or found < low or high is not None and found > high:
         upper = "" if high is None else f" to {high}"
@@ -35,8 +39,10 @@ def number(
     above: bool = False,     # `low` itself is not allowed
 ) -> float:
     "`value` as a float; a ValueError unless it is a finite number in the range"
-    real = hasattr(value, "__float__") and not isinstance(value, bool) and getattr(value, "ndim", 0) == 0
-    if not real or not math.isfinite(value) or value < low or above and value == low or value > high:
+    real = hasattr(value, "__float__") and not truth(value) and getattr(value, "ndim", 0) == 0
+    try: real = real and math.isfinite(value)
+    except (OverflowError, RuntimeError, TypeError): real = False # too large for a float, or complex
+    if not real or value < low or above and value == low or value > high:
         lower = f" {'above' if above else 'from'} {low:g}" if low > -math.inf else ""
         upper = f" to {high:g}" if high < math.inf else ""
         raise ValueError(f"{name} is a number{lower}{upper}, not {value!r}")

@@ -69,6 +69,7 @@ def exif_block(tags: Tags) -> bytes:
 
 # %% ../nbs/64_exif.ipynb #49a9c291
 WIDTHS, HEIGHTS, TURN, MAKER = (256, 40962), (257, 40963), 274, 37500
+FRACTIONS = 5, 10 # Types of number: two long ones
 JPEG_INSIDE = re.compile(rb"\xff\xd8\xff.*?\xff\xd9", re.DOTALL)
 
 def clean_exif(exif: bytes, size: tuple[int, ...]) -> bytes:
@@ -77,10 +78,12 @@ def clean_exif(exif: bytes, size: tuple[int, ...]) -> bytes:
     order = "<" if block[:2] == b"II" else ">"
     first, further = entries(block)
     inner = entries(block, number_at(block, order, first[EXIF][2]))[0] if EXIF in first else {}
-    for code, (_, count, where) in [*first.items(), *inner.items()]:
+    for code, (kind, count, where) in [*first.items(), *inner.items()]:
         told = size[1] if code in WIDTHS else size[0] if code in HEIGHTS else 1 if code == TURN else None
-        if told is not None and count == 1: # as a long number: type, count, value
+        if told is None or count != 1: pass
+        elif where.stop - where.start <= 4: # in the entry, as a long number: type, count, value
             struct.pack_into(order + "HII", block, where.start - 6, 4, 1, told)
+        elif kind in FRACTIONS: struct.pack_into(order + "II", block, where.start, told, 1) # elsewhere
         if code == MAKER: blank_from(block, where)
     cut_chain(block, order, further)
     for found in list(JPEG_INSIDE.finditer(block)): blank(block, *found.span())

@@ -42,7 +42,7 @@ def backbone_path(
 # %% ../nbs/70_features.ipynb #ecea40bd
 def warn_missing(path: Path, stacklevel: int = 3) -> None:
     "The one warning where weights are not on this machine"
-    warnings.warn(f"LPIPS is NaN: {path.name} is not in {path.parent}. Fetch it once, with a network: "
+    warnings.warn(f"LPIPS is NaN: {path.name} is not in {path.parent}. Fetch it once, while online: "
                   f"download=True; or let TORCH_HOME name a folder that has hub/checkpoints/{path.name}",
                   stacklevel=stacklevel)
 
@@ -79,7 +79,7 @@ def inception_path(weights: Path | str | None, download: bool) -> Path:
         fetch(importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").URL_INCEPTION_V3, path)
     if not path.exists():
         raise FileNotFoundError(f"FID needs Inception's weights, and {path} is not there: "
-                                "fetch them once, with a network, by download=True")
+                                "fetch them once, while online, by download=True")
     torch.load(path, map_location="cpu", weights_only=True)
     return path
 

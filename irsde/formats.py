@@ -116,7 +116,7 @@ def read_twice(path: Any, image: Any) -> np.ndarray:
 def read_pairs(data: bytes) -> np.ndarray:
     "The numbers (h, w, 2) of a PNG of 16-bit grey and alpha, decoded as if it were 8-bit RGBA"
     head = b"IHDR" + data[16:24] + b"\x08\x06" + data[26:29] # 8 bits, colour type 6
-    with Image.open(BytesIO(data[:8] + png_chunk(head[:4], head[4:]) + data[33:])) as image:
+    with opened(data[:8] + png_chunk(head[:4], head[4:]) + data[33:]) as image:
         turn_upright(image)
         return np.ascontiguousarray(image).view(">u2").astype(np.uint16)
 

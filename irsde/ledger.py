@@ -169,7 +169,8 @@ def record(
     """Append rows to a table of runs, in one move.
 
     A table that has the earlier columns only gets the others, and a UserWarning says so. Adds the date and
-    the commit, and rounds numbers to 4 decimals. Returns rows with the columns of `RUN_COLUMNS`. A ValueError
+    the commit, and rounds numbers to 4 decimals. Not for two programs at once: one
+    would lose its rows. Returns rows with the columns of `RUN_COLUMNS`. A ValueError
     names a column that is unknown or missing, or a file that is no table of runs and where; an OSError one
     that cannot be written. The file is then as it was.
     """

@@ -32,7 +32,8 @@ def checked(f: Field[Any], value: Any) -> Any:
     if value is None and f.default is None: return None
     kind, names = kind_of(f)
     limits = {key: f.metadata[key] for key in ("low", "high", "above") if key in f.metadata}
-    if names or kind is bool or value is None: return one_of(f.name, value, names or (False, True))
+    if names or kind is bool: return one_of(f.name, value, names or (False, True))
+    if value is None: raise ValueError(f"{f.name} cannot be None")
     if kind is str: return os.fspath(value)
     if kind is dict: return as_changes(value)
     if "among" in f.metadata: return one_of(f.name, whole(f.name, value), f.metadata["among"])
@@ -79,7 +80,7 @@ def as_value(given: Any) -> Any:
     if given.lower() in words: return words[given.lower()]
     share = re.fullmatch(r"([\d.]+)/(\d+)", given)
     try: return float(share[1]) / float(share[2]) if share else json.loads(given)
-    except ValueError: return given
+    except (ValueError, ZeroDivisionError): return given
 
 def spelt(value: Any) -> str:
     "A value as `as_value` reads it"

@@ -25,7 +25,8 @@ def picture_paths(
     """The pictures of a folder, sorted by name; of several folders or files, in their order
 
     Of a folder those count that end in one of `ENDINGS` and are not hidden; subfolders only if `recursive`.
-    Raises FileNotFoundError if nothing is there, ValueError if there is something, but no pictures."""
+    Files that are named are taken as they are. Raises FileNotFoundError if a path or pattern leads nowhere
+    (of a list nothing is looked for), ValueError for folders without pictures."""
     paths = []
     for place in places(source): paths += pictures_in(place, recursive) if place.is_dir() else [place]
     if paths: return paths

@@ -223,7 +223,7 @@ def training(recipe: Recipe, done: int = 0) -> float:
     values = resolve(recipe)[1]
     steps = max(0, values["iterations"] - done)
     total = each_pixel(values) * steps * values["batch"] * values["crop"] ** 2
-    if values["latent"]:
+    if values["latent"] and not done: # the second run begins when the first one is over
         first, each = values["first"], of_coder(hashable(values["autoencoder"]))
         total += each * first["iterations"] * first["batch"] * first["crop"] ** 2
     return 3 * total

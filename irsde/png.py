@@ -63,16 +63,29 @@ def chunks_of(data: bytes) -> list[Part]:
     return parts_of(BytesIO(data))[0]
 
 # %% ../nbs/62_png.ipynb #png00013
+BANDS = {2: 3, 4: 2, 6: 4} # Numbers a pixel, by the type of colour; else 1
+PASSES = ((0, 0, 1, 1),), ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+                           (0, 1, 1, 2)) # First column and row, and the steps: plain, interlaced
+
+def unpacked_size(header: bytes) -> int:
+    "How many bytes the pixels of a PNG unpack to, by its IHDR: its rows, and one byte before each"
+    width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in PASSES[interlaced]]
+    bits = depth * BANDS.get(colours, 1)
+    return sum(h * (1 - -w * bits // 8) for w, h in sizes if w > 0 and h > 0)
+
 def check_packed(data: bytes, n: int) -> None:
     "A ValueError unless the n pixels of a PNG unpack to the end and to the sum that they should have"
-    decoder, most = zlib.decompressobj(), 20 * n + 2**16 # bytes: more than 8 a pixel and 1 a row
-    for kind, part in chunks_of(data):
-        while kind == b"IDAT" and part and not decoder.eof and most > 0:
-            try: most -= len(decoder.decompress(part, 2**20))
+    decoder, most, size = zlib.decompressobj(), 20 * n + 2**16, 0 # bytes: more than 8 a pixel and 1 a row
+    parts = chunks_of(data)
+    for kind, part in parts:
+        while kind == b"IDAT" and part and not decoder.eof and size <= most:
+            try: size += len(decoder.decompress(part, 2**20))
             except zlib.error as e: raise ValueError(f"its pixels are damaged: {e}") from e
             part = decoder.unconsumed_tail
-    while not decoder.eof and most > 0 and (rest := decoder.decompress(b"", 2**20)): most -= len(rest)
-    if not decoder.eof and most > 0: raise ValueError("its pixels are damaged: they end too early")
+    while not decoder.eof and size <= most and (rest := decoder.decompress(b"", 2**20)): size += len(rest)
+    if size <= most and not decoder.eof or size < unpacked_size(dict(parts)[b"IHDR"]):
+        raise ValueError("its pixels are damaged: they end too early")
 
 # %% ../nbs/62_png.ipynb #png00015
 TURNS = (b"Raw profile type exif", b"XML:com.adobe.xmp") # Texts that may say how a picture is to be turned

@@ -52,7 +52,8 @@ class Lines:
         done = self.n - self.initial
         if self.total is None or done <= 0: return []
         seconds = (self.last - self.start) / done * (self.total - self.n)
-        return [f"{duration(seconds)} left" if seconds >= 1 else f"{duration(self.last - self.start)} in all"]
+        if self.n < self.total: return [f"{duration(seconds)} left"]
+        return [f"{duration(self.last - self.start)} in all"]
 
     def close(self) -> None:
         "The end, in a line if there were any"

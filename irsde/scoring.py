@@ -85,7 +85,8 @@ def demo(
 ) -> pd.DataFrame:                       # A row a task: input and restored scores, network calls, seconds
     """Degrade sample pictures, restore them, and write `demo.csv` and the contact sheet `demo.png`.
 
-    A FileNotFoundError if no weights are installed, a ValueError for an unknown picture or task."""
+    A FileNotFoundError if no weights are installed, or for an unknown task; a ValueError for an
+    unknown picture."""
     known, tasks = data.sample_images(size), installed() if tasks is None else list(tasks)
     if not tasks: raise FileNotFoundError("no weights are installed: irsde/weights/README.md says more")
     samples = {name: known[one_of("sample", name, known)] for name in pictures}
@@ -190,7 +191,7 @@ def check_options(restorer: Any, seed: int, samples: int = 1, **how: Any) -> Non
 def name_of(folder: Path | str) -> str:
     "What to call a test set: its folder, or the one above lq, gt and the like; of a pattern what precedes it"
     parts = "lq gt hq input target rainy norain hazy clear".split()
-    path = Path(re.split(r"[^/\\\\]*[*?\\[]", os.fspath(folder), maxsplit=1)[0] or ".")
+    path = Path(re.split(r"[^/\\]*[*?\[]", os.fspath(folder), maxsplit=1)[0] or ".")
     if path.name in ("", ".."): path = path.resolve()
     return (path.parent.name if path.name.lower() in parts else path.name) or "pictures"
 

@@ -24,7 +24,7 @@ import click
 from .progress import meter
 
 # %% ../nbs/90_shell.ipynb #a012e6e0
-ARGUMENT = re.compile(r"""\b([a-z]\w*)=("[^"]*"|'[^']*'|(?:[\w./+-]*\w)?)""")
+ARGUMENT = re.compile(r"""(?<![\w./\\-])([a-z]\w*)=("[^"]*"|'[^']*'|(?:[\w./+-]*\w)?)""")
 
 def for_shell(text: str, options: dict[str, click.Option]) -> str:
     'A text with mask= and alpha="drop" as --mask and --alpha drop, by the options of a verb'

@@ -87,10 +87,12 @@ def sliders(
     """A figure with sliders that work on a page without a kernel: every setting is drawn beforehand.
 
     Keep the product of the settings below a hundred. A ValueError without a knob, for a knob with fewer than
-    two settings, or where the figures differ in size."""
+    two settings, for a start that there is not, or where the figures differ in size."""
     if not knobs: raise ValueError("give at least one knob: the settings that it has, by its name")
     settings = {name: labelled(name, values) for name, values in knobs.items()}
-    places = {name: (start or {}).get(name, 0) for name in settings}
+    places = {**dict.fromkeys(settings, 0), **(start or {})}
+    wrong = [name for name, place in places.items() if place not in range(len(settings.get(name, ())))]
+    if wrong: raise ValueError(f"start: {', '.join(wrong)} is no knob, or stands beyond its settings")
     drawn = [frame_of(draw(**dict(zip(settings, values))), quality)
              for values in itertools.product(*(found.values() for found in settings.values()))]
     sizes = {size for _, size in drawn}
@@ -98,7 +100,9 @@ def sliders(
     frames, (width, height) = [address(data) for data, _ in drawn], sizes.pop()
     first = 0
     for name, found in settings.items(): first = first * len(found) + places[name]
-    id = f"moving-{hashlib.sha256(''.join([alt, *frames]).encode()).hexdigest()[:8]}"
+    begun = [f"{name} at {place}" for name, place in (start or {}).items()]
+    own = [alt, *frames, *begun, *(names or {}).values()]
+    id = f"moving-{hashlib.sha256(''.join(own).encode()).hexdigest()[:8]}"
     ranges = "".join(knob((names or {}).get(name, name), [*found], places[name])
                      for name, found in settings.items())
     size = f'width="{width}" height="{height}"'

@@ -52,7 +52,7 @@ def validator(
             scores.append([float(measure(restored, x0)) for measure in measures.values()])
             if len(rows) < most: rows.append(torch.cat([mu, restored, x0], 3)[0].clamp(0, 1).cpu())
         means = {name: mean_of(found) for name, found in zip(measures, zip(*scores))}
-        return {**means, "strip": one_below_the_other(rows)}
+        return {**means, "strip": one_below_the_other(rows)} if rows else means
     return validate
 
 # %% ../nbs/76_validation.ipynb #22399d7e

@@ -391,6 +391,7 @@ def test_names_of_test_sets(tmp_path, monkeypatch):
         "b",
     ]
     assert name_of(os.sep) == "pictures"
+    assert name_of("my\\set") == ("my\\set" if os.sep == "/" else "set")  # a backslash is no wildcard
 
 
 def test_damaged_files_are_left_out_of_a_score(photos, weights):
@@ -559,6 +560,7 @@ def test_set_reaches_every_value_of_a_task_or_a_training():
         ("theta", "theta has no value"),
         ("theta=quick", "unknown"),
         ("lam=2", "lam is a noise level"),
+        ("lam=1/0", "lam is a noise level"),
         ("network=resnet", "unknown network 'resnet': known are unet, nafnet"),
         ("optimiser=sgd", "unknown optimiser 'sgd'"),
     ],
@@ -567,6 +569,11 @@ def test_set_refuses(wrong, why):
     with pytest.raises(ValueError, match=why):
         _, values = resolve(Recipe("deraining", clean="x", set=[wrong]))
         Settings.of(values)
+
+
+def test_a_field_that_has_to_be_said():
+    with pytest.raises(ValueError, match="seed cannot be None"):
+        Recipe("deraining", clean="x", seed=None)
 
 
 def test_a_network_by_its_arguments():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from irsde import planning, sources, studies
-from irsde.recipes import resolve
+from irsde.recipes import Recipe, resolve
 from irsde.reproduce import made_by, progress_of, report, reproduce, run_page, runs_asked, scored, work
 from irsde.restore import Restorer
 from irsde.studies import SCALES, STUDIES, Arm, central, recipe_of
@@ -226,6 +226,12 @@ def test_costs_are_of_the_work(rain):
     keys = frozenset(planning.row_key(run, *way) for way in run.tests)
     assert planning.hours(run, keys, cpu=True) < planning.hours(run, cpu=True)
     assert set(SCALES) == {"smoke", "quick", "paper", "paper-bf16"}
+
+
+def test_a_latent_that_is_trained_costs_nothing_more():
+    recipe = Recipe("nonhomogeneous-dehazing", clean="x", budget="quick")
+    whole, steps = planning.training(recipe), resolve(recipe)[1]["iterations"]
+    assert planning.training(recipe, steps) == 0 and planning.training(recipe, steps // 2) < whole / 2
 
 
 def test_sequences_keep_their_names(tmp_path):

@@ -38,11 +38,17 @@ def test_a_knob_may_stand_elsewhere_and_be_called_otherwise():
 def test_the_same_figure_is_the_same_page():
     first, again = (sliders(draw, alt="a", height=[1, 2]) for _ in range(2))
     assert first.html == again.html == first._repr_html_()
+    other = sliders(draw, alt="a", start={"height": 1}, height=[1, 2])
+    ids = [re.search('id="([^"]+)"', moving.html)[1] for moving in (first, other)]
+    assert len({*ids}) == 2
 
 
 @pytest.mark.parametrize("knobs, said", [({}, "at least one knob"), ({"height": [1]}, "two settings"),
                                          ({"height": [1, 1]}, "two settings"),
-                                         ({"height": [1, 2], "wide": [1, 2]}, "same size")])
+                                         ({"height": [1, 2], "wide": [1, 2]}, "same size"),
+                                         ({"height": [1, 2], "start": {"m": 1}}, "start: m is no knob"),
+                                         ({"height": [1, 2], "start": {"height": 2}}, "beyond its settings"),
+                                         ({"height": [1, 2], "start": {"height": -1}}, "beyond its")])
 def test_what_cannot_be_turned_is_refused(knobs, said):
     with pytest.raises(ValueError, match=said):
         sliders(draw, alt="a", **knobs)
