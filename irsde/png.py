@@ -69,8 +69,8 @@ PASSES = ((0, 0, 1, 1),), ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4
 
 def unpacked_size(header: bytes) -> int:
     "How many bytes the pixels of a PNG unpack to, by its IHDR: its rows, and one byte before each"
-    width, height, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in PASSES[interlaced]]
+    width, height, depth, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
+    sizes = [(-((x - width) // dx), -((y - height) // dy)) for x, y, dx, dy in PASSES[interlaced > 0]]
     bits = depth * BANDS.get(colours, 1)
     return sum(h * (1 - -w * bits // 8) for w, h in sizes if w > 0 and h > 0)
 
