@@ -6,7 +6,7 @@
     Reference     what a page says of the functions that it exports
     PublicLinks   a name in the text links to its entry only if it has one
     UniqueTables  two tables of one page with the same heads keep their anchors and colours apart
-    WidePictures  a wide row of pictures is marked, so that a telephone scrolls it and does not shrink it
+    WidePictures  a wide row of drawings or photographs is marked: a telephone scrolls it, unshrunk
 
 nbdev's own processors for the second (`skip_procs` in settings.ini) run the chapter's code to ask the
 functions for their signatures. They describe a function without a docstring as "Call self as a function.",
@@ -193,15 +193,17 @@ class UniqueTables(Processor):
             n = self.seen[found[1]] = self.seen.get(found[1], 0) + 1
             if n > 1: output['data']['text/html'] = re.sub(rf'\b{found[1]}(?=["_ ])', f'{found[1]}n{n}', html)
 
-WIDE, ROW = 600, 3.2 # Pixels as shown; times as wide as high: a row of four. Three are better seen at once
+WIDE = 600 # Pixels as shown, from which on labels are too small once a telephone has shrunk the picture
+ROW = {'image/png': 2.3, 'image/jpeg': 3.2} # Times as wide as high: two drawings, four photographs. Three of
+                                            # these are better seen at once
 
 def is_wide(output):
     "Whether an output is a picture both wide and low"
-    facts = [fact for fact in output.get('metadata', {}).values() if isinstance(fact, dict)]
-    return any(fact.get('width', 0) >= max(WIDE, ROW * fact.get('height', WIDE)) for fact in facts)
+    return any(fact.get('width', 0) >= max(WIDE, ROW[kind] * fact.get('height', WIDE))
+               for kind, fact in output.get('metadata', {}).items() if kind in ROW)
 
 class WidePictures(Processor):
-    "Cells that show a wide row of pictures get the class `wide` (nbs/styles.css)"
+    "Cells that show a wide row of drawings or photographs get the class `wide` (nbs/styles.css)"
     def cell(self, cell):
         if not any(map(is_wide, cell.get('outputs', []))): return
         classes = re.compile(r'^(#\|\s*classes:.*)', re.MULTILINE)

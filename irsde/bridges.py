@@ -135,9 +135,9 @@ class OUBridge(TwoCurves):
         return mu + (self.end if t == self.schedule.n_steps else self.std(self._after_0(t))) * noise
 
     def _kept(self, t): # k_t
-        rho, T = 1 - (self.end / self.lam) ** 2, self.schedule.n_steps
-        end = self.schedule.at(T)
-        return (1 - rho * (2 * (self.schedule.at(t) - end)).exp()) / (1 - rho * (-2 * end).exp())
+        left, end = (self.end / self.lam) ** 2, self.schedule.at(self.schedule.n_steps)
+        def lacks(g): return left * g.exp() - torch.expm1(g) # 1 - (1 - left) e^g, without a difference
+        return lacks(2 * (self.schedule.at(t) - end)) / lacks(-2 * end)
 
 # %% ../nbs/10_bridges.ipynb #ed96ef5c
 BRIDGES: dict[str, type[TwoCurves]] = {"Member": Member, "OUBridge": OUBridge} # which a file can hold
@@ -170,7 +170,7 @@ def dial_step(sde, x, past, mu, s, z, eta=1.0):
 
 # %% ../nbs/10_bridges.ipynb #2b0aeb45
 def dial(
-    eta: float, # 0: no fresh noise; 1: as much as the posterior; infinity: nothing but fresh noise
+    eta: float, # 0: no fresh noise; 1: the posterior (not in a DenoisingSDE); infinity: only fresh noise
 ) -> Solver:    # For `sample` and `trajectory`
     """A solver with its noise on a dial
 

@@ -173,13 +173,13 @@ def disparity_of(value: Any) -> float:
     "A disparity as a number from 0, or NaN; a ValueError for others"
     try: disparity = float(value)
     except (TypeError, ValueError): disparity = -1.0
-    if disparity < 0 or math.isinf(disparity):
+    if disparity < 0 or disparity > 1e6:
         raise ValueError(f"a disparity is a number from 0, not {value!r}")
     return disparity
 
 def lens_row(row: dict[str, str]) -> tuple[float, float, float]:
     "Source, target and disparity of a line's fields"
-    return f_number(row["source"]), f_number(row["target"]), disparity_of(row.get("disparity", "nan"))
+    return f_number(row["source"]), f_number(row["target"]), disparity_of(row.get("disparity") or "nan")
 
 def asked_lens(told: Tensor) -> tuple[float, float, float]:
     "The f-numbers and the disparity of which `told_lens` makes these (3,) numbers"
@@ -195,7 +195,7 @@ def read_lenses(
     Fields are parted by commas or spaces; a first line may name them (name, source, target, disparity and
     others). An f-number is negative for a Canon, a disparity NaN where the file has none. Raises ValueError
     with the line that is wrong, OSError for a file that is missing or no text."""
-    try: lines = Path(meta).read_text(encoding="utf-8").splitlines()
+    try: lines = Path(meta).read_text(encoding="utf-8-sig").splitlines() # Excel writes its sign before it
     except UnicodeDecodeError as e: raise OSError(f"{meta} is no text file: {e}") from e
     columns, found = ["name", "source", "target", "disparity"], {}
     for number, line in enumerate(lines, 1):
@@ -222,7 +222,7 @@ class Lenses:
     def __init__(self,
         given: Any, # A path, {name: (source, target, disparity)}, or one such triple, as text too
     ):
-        path = isinstance(given, os.PathLike) or isinstance(given, str) and given.count(",") != 2
+        path = isinstance(given, os.PathLike) or isinstance(given, str) and not is_triple(given)
         self.where = os.fspath(given) if path else "lenses"
         self.table = read_lenses(Path(given)) if path else given if isinstance(given, Mapping) else None
         self.all = three_numbers(given) if self.table is None else None
@@ -235,6 +235,10 @@ class Lenses:
         if key is None: raise ValueError(f"{self.where} has no line for {name}")
         try: return three_numbers(table[key])
         except ValueError as e: raise ValueError(f"{self.where}, {key}: {e}") from None
+
+def is_triple(given: str) -> bool:
+    "Whether a text is the lenses themselves, though one may be missing, and no file's name"
+    return given.count(",") == 2 or "," in given and not os.path.exists(given)
 
 def keys_of(name: str) -> list[str]:
     "What a picture may be called in a file of lenses: with its folders or without, and without .src or .tgt"

@@ -284,7 +284,7 @@ def convert(
     one_of("task", task, OFFICIAL_LAM)
     halves = [path] if autoencoder is None else [path, autoencoder]
     for half in halves: is_pickle(half) # an error if it is no checkpoint at all
-    check_out(path, out, force)
+    for half in halves: check_out(half, out, force)
     if lam is not None: lam = number("lam", lam, 0, above=True)
     if n_steps is not None: n_steps = whole("n_steps", n_steps)
     if dtype not in DTYPES: raise ValueError(f"a file holds float32 or float16, not {dtype}")

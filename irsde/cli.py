@@ -228,7 +228,8 @@ def train_verb(out, config, resume, new_pictures, check, tracker, tensorboard, c
     if tensorboard and tracker not in (None, "tensorboard"):
         raise click.UsageError(f"--tensorboard and --tracker {tracker} are two trackers: one of them")
     if not out and (resume or not check): raise click.UsageError("--out is needed, the folder of the run")
-    recipe = recipe_of(config if config else out if resume else None, given(options))
+    asked = {name: value for name, value in options.items() if value not in (None, ())} # a no is one
+    recipe = recipe_of(config if config else out if resume else None, asked)
     if check: return check_pictures(recipe)
     try: path = train_task(recipe, out, resume=resume, new_pictures=new_pictures, workers=workers,
                            compile=compile, cpu=cpu, progress=wanted(), **given({"cache": cache}),

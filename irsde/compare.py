@@ -7,6 +7,7 @@ __all__ = ['interval', 'keep_pictures', 'paired', 'ahead']
 
 # %% ../nbs/24_compare.ipynb #4ed0798b
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,18 +102,24 @@ def keep_pictures(
     found: Any = scores[scores["error"] == ""].iloc[:-1] # its last row is the mean
     told = {"name": found["name"], "scene": [(scenes or {}).get(name, "") for name in found["name"]],
             "input_psnr": found["input psnr"], **{score: found[score] for score in ("psnr", "ssim", "lpips")}}
-    block: Any = pd.DataFrame({**{key: as_text(row.get(key)) for key in KEY}, **told}).map(as_text)
+    known = known_by(row)
+    block: Any = pd.DataFrame({**known, **told}).map(as_text)
     block = block[[*KEY, *EACH]]
     path, old = Path(path).resolve(), read_pictures(path)
-    same = (old[KEY] == [as_text(row.get(key)) for key in KEY]).all(axis=1)
+    same = (old[KEY] == [*known.values()]).all(axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft: pd.concat([old[~same], block]).to_csv(draft, index=False)
     return block
 
 # %% ../nbs/24_compare.ipynb #9563361d
+def known_by(row: Mapping[str, Any]) -> dict[str, str]:
+    "What tells a run from others; of how many pictures its means are says nothing about each of them"
+    known = {key: as_text(row.get(key)) for key in KEY}
+    return known | {"protocol": re.sub(r", (PSNR|SSIM|LPIPS) of \d+ of \d+", "", known["protocol"])}
+
 def rows_of(pictures: pd.DataFrame, row: Mapping[str, Any]) -> pd.DataFrame:
     "The pictures that a row's columns name: of one run, of several, or none"
-    known = {key: as_text(row[key]) for key in KEY if key in row}
+    known = {key: text for key, text in known_by(row).items() if key in row}
     texts: Any = pictures[[*known]].map(as_text)
     found: Any = pictures[(texts == [*known.values()]).all(axis=1)]
     return found

@@ -76,8 +76,9 @@ def eyes_swapped(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(np.split(pixels, 2, -1)[::-1], -1)
 
 # %% ../nbs/21_data.ipynb #a371bb40
-def check_options(crop: int | None, augment: bool | str) -> None:
-    "A ValueError unless both are what a data set takes"
+def check_options(crop: int | None, augment: bool | str, seed: int) -> None:
+    "A ValueError unless all are what a data set takes"
+    whole("seed", seed, 0)
     if crop is not None: whole("crop (or None, for whole pictures)", crop)
     if augment not in (False, True, "mirror"):
         raise ValueError(f'augment is False, True or "mirror", not {augment!r}')
@@ -110,7 +111,9 @@ class CleanImages:
         cache: int = 0,           # Bytes of memory for decoded pictures
         skip_damaged: bool = False, # Decode all files first, and leave out those that cannot be read
     ):
-        check_options(crop, augment)
+        check_options(crop, augment, seed)
+        if not callable(degrade):
+            raise TypeError(f"degrade is a degradation, such as Rain() or Haze(), not {degrade!r}")
         self.views = getattr(degrade, "views", 1)
         open_ = opener(source, None if self.views > 1 else 1) # two eyes, or photos of which they are made
         self.x0 = open_(source, channels, alpha, skip_damaged)
@@ -191,7 +194,7 @@ class PairedImages:
         views: int = 1,           # 2: each side has two eyes, in files of their own or in six channels
         lenses: Any = None,       # A file for `read_lenses`, or the like by name: items have a third part
     ):
-        check_options(crop, augment)
+        check_options(crop, augment, seed)
         check_fit(fit, factor)
         self.x0, self.mu = (opener(side, views)(side, channels, alpha, skip_damaged)
                             for side in (clean, degraded))

@@ -48,7 +48,7 @@ def check_range(
     try: lo, hi = (float(v + 0) for v in (value if isinstance(value, (tuple, list)) else (value, value)))
     except (TypeError, ValueError):
         raise ValueError(f"{name} is a number or a pair (lo, hi), not {value!r}") from None
-    if not low <= lo <= hi <= high or lo == math.inf:
+    if not low <= lo <= hi <= high or math.inf in (lo, hi):
         raise ValueError(f"{name} is a number or (lo, hi) with {low:g} <= lo <= hi <= {high:g}, "
                          f"got {value!r}")
     return lo, hi
@@ -198,7 +198,12 @@ def read_grey(
     if not paths: raise ValueError(nothing)
     pictures = [images.read(path) for path in paths]
     colours = [picture.values[:picture.n] for picture in pictures]
-    return [(path, values.mean(0).astype(values.dtype)) for path, values in zip(paths, colours)]
+    return [(path, mean_of(values)) for path, values in zip(paths, colours)]
+
+def mean_of(values: np.ndarray) -> np.ndarray:
+    "The grey (h, w) of channels (c, h, w), in their own type"
+    mean = values.mean(0)
+    return (mean if values.dtype.kind == "f" else mean.round()).astype(values.dtype)
 
 def white_of(image: np.ndarray) -> int:
     "The number that means white in an array as stored"
@@ -218,8 +223,13 @@ def load_layers(
     folder: str | Path, # Grey pictures of streaks on black
     without: Collection[Path] = (), # Files to leave out
 ) -> Tensor:            # (n, h, w) in [0, 1]
-    "Measured rain, for `Rain(layers=...)`"
-    return stack([(path, image / white_of(image)) for path, image in read_grey(folder, without=without)])
+    "Measured rain, for `Rain(layers=...)`; a ValueError names a picture that is black"
+    layers = [(path, image / white_of(image)) for path, image in read_grey(folder, without=without)]
+    for path, layer in layers:
+        if 0 < layer.max() <= 1 / 255:
+            raise ValueError(f"{path} is black: its largest value is {layer.max():.2g} of white, which is 1 "
+                             "(255 in files of 8 bits)")
+    return stack(layers)
 
 # %% ../nbs/17_degrade.ipynb #28879b2c
 def pick(
@@ -457,13 +467,15 @@ def average_frames(
 ) -> Tensor:             # (c, h, w) or (b, c, h, w)
     """The blurred picture that a slower shutter would have taken: the mean of the frames' light
 
-    As GoPro's blur was made, of frames of a fast film. Raises ValueError for values outside [0, 1]
-    and for a gamma of 0."""
+    As GoPro's blur was made, of frames of a fast film. Raises ValueError for other shapes, for values
+    outside [0, 1] and for a gamma of 0."""
     if check_range("gamma", gamma)[0] == 0:
         raise ValueError("gamma is a number above 0, got 0: 1 averages the values themselves")
     if isinstance(frames, (list, tuple)): frames = torch.stack([*frames])
+    if frames.ndim not in (4, 5):
+        raise ValueError(f"frames are (n, c, h, w) or (n, b, c, h, w), got {tuple(frames.shape)}")
     check_pictures(frames.flatten(0, -4))
-    return full(frames).pow(gamma).mean(0).pow(1 / gamma).to(frames.dtype)
+    return full(frames).clamp(0, 1).pow(gamma).mean(0).pow(1 / gamma).to(frames.dtype)
 
 # %% ../nbs/17_degrade.ipynb #f3b51f99
 @dataclass(frozen=True)
@@ -683,6 +695,10 @@ def load_masks(
     "Masks, for `Holes(masks=...)`"
     found = read_grey(folder, without=without)
     masks = [(path, (image > white_of(image) / 2) * 1.0) for path, image in found]
+    for path, mask in masks:
+        if mask.all() or not mask.any():
+            raise ValueError(f"{path} keeps {'everything' if mask.any() else 'nothing'}: a mask is black (0) "
+                             "where it is to be filled and white (255) elsewhere, without alpha")
     if size is None: return stack(masks)
     stacks = [torch.tensor(mask)[None, None] for _, mask in masks]
     resized = [F.interpolate(mask, size=tuple(size), mode="nearest-exact")[0] for mask in stacks]

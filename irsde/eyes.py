@@ -48,14 +48,22 @@ def other_eye(path: Path) -> str:
 def eyes_in(source: Any) -> Items:
     "The pairs of eyes in a folder and below it, or among files; the same as `eyes_among`"
     place = Path(source) if isinstance(source, (str, os.PathLike)) else None
-    if place and place.is_dir():
-        return eyes_among({path.relative_to(place).with_suffix("").as_posix(): path
-                           for path in picture_paths(place, recursive=True)})
+    if place and place.is_dir(): return eyes_among(by_name(picture_paths(place, recursive=True), place))
     files: Any = place or source
     paths = picture_paths(files)
     top = Path(os.path.commonpath([path.parent for path in paths]))
     top = top.parent if top.name.lower() in ("left", "right") else top
-    return eyes_among({path.relative_to(top).with_suffix("").as_posix(): path for path in paths})
+    return eyes_among(by_name(paths, top))
+
+def by_name(paths: list[Path], top: Path) -> dict[str, Path]:
+    "Files by their names below a folder, without ending; a ValueError for two of one name"
+    found: dict[str, Path] = {}
+    for path in paths:
+        other = found.setdefault(path.relative_to(top).with_suffix("").as_posix(), path)
+        if other != path:
+            raise ValueError(f"files that differ only in their ending ({other} and {path}): eyes are paired "
+                             "by name without it, so keep one of each, or give them different names")
+    return found
 
 # %% ../nbs/69_eyes.ipynb #466b8ff7
 class EyePictures:
@@ -67,9 +75,9 @@ class EyePictures:
         self.names, self.skip_damaged = [*items.whole], skip_damaged
         files = ([item[side] for item in items.whole.values()] for side in ("left", "right"))
         self.left, self.right = (Pictures(side, channels, alpha, skip_damaged) for side in files)
-        odd = [f"{left} and {right}" for left, right, ours, theirs in zip(
-            self.left.names, self.right.names, self.left.sizes, self.right.sizes) if ours != theirs]
-        if odd and not self.damaged:
+        odd = [f"{self.left.names[i]} and {self.right.names[i]}" for i in self.sound()
+               if self.left.sizes[i] != self.right.sizes[i]]
+        if odd:
             raise ValueError(f"the eyes of a pair are of one size, and these are not: {listed(odd, 3)}")
 
     @property

@@ -27,7 +27,6 @@ from .degrade import Downscale
 from irsde.images import (
     Picture,
     check_format,
-    check_values,
     is_grey,
     lost,
     make_folder,
@@ -37,6 +36,7 @@ from irsde.images import (
     write,
 )
 from .masks import mask_for, was_turned
+from .metadata import resized
 from irsde.outputs import (
     Paths,
     Place,
@@ -304,12 +304,16 @@ class Degrading(Work):
         "(c, h, w) as a file holds it: in 8 bits, with what the clean picture says of itself"
         if self.channels is None and picture.n > len(mu[:3]): mu = torch.cat([mu[:1]] * 3 + [mu[1:]])
         entry.size = (mu.shape[1], mu.shape[2])
-        values = check_values(mu.double().numpy(), f"the picture for {entry.place.target}").clip(0, 1)
+        if not mu.isfinite().all(): raise ValueError("the degradation made NaN or Inf of it")
+        values = mu.double().clamp(0, 1).numpy()
         levels, deep = (values * 255).round().astype(np.uint8), picture.values.dtype != np.uint8
         like = picture.like(torch.zeros(picture.n, *entry.size)) # what it says of itself, at this size
-        made = replace(like, values=levels, bands=None if deep else like.bands)
-        entry.notes = [*picture.notes, *["it is written in 8 bits"] * deep, *like.notes,
-                       *lost(made, entry.place.target)]
+        made = replace(like, values=levels, bands=None if deep else like.bands,
+                       info=resized(picture.info, values.shape, picture.values.shape))
+        notes = [note for note in picture.notes if not deep or not note.endswith(", into .tif")]
+        if deep: notes.append("it is written in 8 bits, without its further bands"
+                              if picture.bands is not None else "it is written in 8 bits")
+        entry.notes = [*notes, *lost(made, entry.place.target)]
         return made
 
     def degraded(self, path: Path) -> list[Tensor]:
@@ -340,7 +344,7 @@ class LensFile:
         self.folder = planned[0].target.parent if planned[0].target == Path(out) else Path(out)
         self.path, self.known = self.folder / "lenses.csv", {}
         if not self.path.exists(): return
-        if self.path.read_text(encoding="utf-8").splitlines()[:1] != [self.head]:
+        if self.path.read_text(encoding="utf-8", errors="replace").splitlines()[:1] != [self.head]:
             raise ValueError(f"{self.path} is not of irsde degrade: choose another output folder")
         self.known |= read_lenses(self.path)
 
@@ -351,10 +355,11 @@ class LensFile:
     def places(self, planned: Sequence[Place]) -> list[Place]:
         "With one more for each; a ValueError for names that the file cannot hold, or that are in the way"
         names = Counter(map(self.name_of, planned))
-        odd = [name for name, n in names.items() if n > 1 or "," in name or not name.isprintable()]
+        odd = [name for name, n in names.items()
+               if n > 1 or "," in name or name != name.strip() or not name.isprintable()]
         if odd:
             raise ValueError(f"{listed(odd)}: in a file of lenses a name is without ending, of one picture, "
-                             "and has no comma")
+                             "and has no comma, and no space at its ends")
         below = [place.target.relative_to(self.folder) for place in planned]
         both = [replace(place, map=self.folder / "target" / path) for place, path in zip(planned, below)]
         check_names([each.as_posix() for path in below for each in (path, Path("target", path))], self.folder)

@@ -171,19 +171,19 @@ def png_for_pillow(path: str | Path, pixels: bool = True) -> tuple[bytes, list[s
         with opened(data): return data, notes
     except ValueError: return lean_png(parts, ()), notes # a text that is too long
 
-def read_pillow(path: str | Path, max_pixels: float = float("inf")) -> Stored:
-    "What a file that Pillow opens holds"
-    if not is_png(path): return read_opened(path, max_pixels)
+def read_pillow(path: str | Path, max_pixels: float = float("inf"), first: bool = False) -> Stored:
+    "What a file that Pillow opens holds; or its first picture"
+    if not is_png(path): return read_opened(path, max_pixels, first)
     data, notes = png_for_pillow(path)
     with opened(data, max_pixels) as image: check_packed(data, image.height * image.width)
     found = read_opened(data, max_pixels)
     return replace(found, notes=(*found.notes, *notes))
 
-def read_opened(file: Any, max_pixels: float) -> Stored:
-    "What a file, or its bytes, holds"
+def read_opened(file: Any, max_pixels: float, first: bool = False) -> Stored:
+    "What a file, or its bytes, holds; a ValueError for several pictures, unless the first is meant"
     with opened(file, max_pixels) as image:
         frames, raw, clear = getattr(image, "n_frames", 1), raw_mode(image), image.info.get("transparency")
-        if frames > 1 and image.format != "MPO":
+        if frames > 1 and image.format != "MPO" and not first:
             raise ValueError(f"it holds {frames} pictures, save the one you mean to a file of its own")
         if ";16" in raw and raw.startswith("RGB"): return Stored(with_cover(read_twice(file, image), clear))
         if raw == "LA;16B": return Stored(read_pairs(bytes_of(file)))
@@ -224,16 +224,16 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 def tiff_pixels(path: str | Path, page: Any) -> np.ndarray:
     "The numbers (h, w, c) of a TIFF, upright, with all of its channels"
     if page.compression in (5, 32773) or page.bitspersample == 12: # what tifffile alone does not unpack
-        file = band_as_alpha(path, page)
+        file, n = band_as_alpha(path, page), page.samplesperpixel
         with opened(file) as image:
-            if ";16" in raw_mode(image) and image.mode in ("RGB", "RGBA"): return read_twice(file, image)
+            planes = page.planarconfig == 2 and n > 1 and (page.bitspersample > 8 or page.photometric < 2)
+            if not planes and ";16" in raw_mode(image) and "RGB" in image.mode: return read_twice(file, image)
             image.load() # turns it upright
             pixels = np.asarray(image).reshape(image.height, image.width, -1)
-        if pixels.shape[-1] != page.samplesperpixel:
-            raise ValueError(f"its {page.samplesperpixel} channels of {page.bitspersample} bits are packed "
+        if planes or pixels.shape[-1] != n: # of planes Pillow makes wrong numbers
+            raise ValueError(f"its {n} channels of {page.bitspersample} bits are packed "
                              f"by {getattr(page.compression, 'name', '?')}: save it without, or deflated")
-        if page.bitspersample == 12: pixels = (pixels * (65535 / 4095)).round().astype(np.uint16)
-        return pixels
+        return (pixels * (65535 / 4095)).round().astype(np.uint16) if page.bitspersample == 12 else pixels
     pixels = page.asarray()
     pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels.reshape(*pixels.shape[:2], -1)
     return upright(pixels, turn_of(page.tags.valueof(274, 1)))
@@ -325,10 +325,11 @@ def read_tiffs(path: str | Path) -> Stored:
         page: Any = file.pages[0]
         copies = len(file.pages) > 1 and all(int(other.tags.valueof(254, 0)) & 5 for other in file.pages[1:])
         if len(file.pages) > 1 and not copies: return read_pillow(path)
-        try: found = read_tiff(path, page) if copies or is_special(page) else read_pillow(path)
+        try: found = read_tiff(path, page) if is_special(page) else read_pillow(path, first=copies)
         except Exception:
-            if page.bitspersample > 8 or copies or page.photometric < 2: raise
-            found = replace(read_pillow(path), notes=("its further bands cannot be unpacked and are lost",))
+            if page.bitspersample > 8 or not is_special(page) or page.photometric < 2: raise
+            lost = "its further bands cannot be unpacked and are lost"
+            found = replace(read_pillow(path, first=copies), notes=(lost,))
     told = ("its smaller copies (overviews) and masks are left out",) * copies
     return replace(found, notes=(*found.notes, *told))
 

@@ -83,7 +83,8 @@ class Picture:
         else: new = rounded(x0, self.top, self.values.dtype)
         if keep is not None: new = np.where(keep, self.values[:self.n], new)
         if len(self.values) == self.n: return new
-        return np.concatenate([new, enlarge(self.values[self.n:], new.shape[1:], self.top)])
+        alpha = enlarge(self.values[self.n:], new.shape[1:], self.top)
+        return np.concatenate([new, alpha.clip(0, 1) if self.top == 1 else alpha])
 
     def like(self, x0: Tensor, keep: np.ndarray | None = None) -> "Picture":
         "Another picture, of `numbers`, which says of itself what is true of it too"
@@ -111,7 +112,7 @@ def enlarge(bands: np.ndarray, size: tuple[int, ...], top: int) -> np.ndarray:
     small = torch.from_numpy(bands[None].astype(np.float32))
     large = F.interpolate(small, size=tuple(size), mode="bicubic", antialias=True)[0]
     if bands.dtype.kind != "f": large = large.clamp(0, top).round()
-    return (large.clamp(0, 1) if len(bands) == 1 and top == 1 else large).numpy().astype(bands.dtype)
+    return large.numpy().astype(bands.dtype)
 
 def as_image(values: np.ndarray, info: dict[str, Any]) -> Image.Image | np.ndarray:
     "(c, h, w) as a Pillow image, or as an array (h, w, c) where Pillow has no mode for it"

@@ -52,7 +52,7 @@ class Sampling:
         if self.overlap is not None: whole("overlap", self.overlap, 0)
         tile = tiling.TILE if self.tile is None else self.tile
         if tile and self.overlap: tiling.check_tiles(tile, self.overlap)
-        try: low, high = (0, 1) if self.clamp_x0 is None else map(float, self.clamp_x0)
+        try: low, high = (0.0, 1.0) if self.clamp_x0 is None else (v + 0.0 for v in self.clamp_x0)
         except (TypeError, ValueError): low, high = 1, 0
         if not low < high: raise ValueError(f"clamp_x0 is (low, high) with low < high: got {self.clamp_x0!r}")
 
@@ -203,7 +203,7 @@ class Preparing:
         kind = "is a plain regression" if self.regresses else f"is for {self.task}"
         if how.steps is not None: whole("steps", how.steps, 1, self.sde.schedule.n_steps)
         least = self.scale * tiling.grid(self.model)
-        if how.tile: tiling.check_tiles(how.tile, how.overlap, least)
+        if how.tile: tiling.check_tiles(how.tile, how.overlap, least, self.views > 1)
         if self.latent and (how.ensemble or 1) > 1:
             raise ValueError(f"ensemble = {how.ensemble}: the latent of a mirrored picture is not that of "
                              "the picture, mirrored; restore the mirrored pictures themselves")
@@ -310,7 +310,8 @@ class Preparing:
         "(c, h, w) as large as the weights make it"
         own = {name: self.about[name] for name in ("factor", "upscale") if name in self.about}
         degradation = replace(cast(Any, TASKS[cast(str, self.task)].degradation), **own)
-        return degradation.enlarge(mu[None], [round(n * degradation.factor) for n in mu.shape[1:]])[0]
+        size = [round(n * degradation.factor) for n in mu.shape[1:]]
+        return degradation.enlarge(mu[None].clamp(0, 1), size)[0]
 
     def filled(self, mu: Tensor, keep: np.ndarray) -> Tensor:
         "(c, h, w) with its holes filled as in training"

@@ -18,7 +18,7 @@ import pandas as pd
 from . import subsets
 from .cameras import read_lenses as read_lenses
 from .checks import listed, one_of
-from .images import ENDINGS, decode, path_names
+from .images import ENDINGS, TOPS, decode, path_names
 from .names import LAYOUTS, ROLES, Items, group_items, match_names, name_key, role
 from .subsets import Heard, Row
 
@@ -110,8 +110,11 @@ KNOWN_SETS = {
 # %% ../nbs/22_knownsets.ipynb #033430a3
 def pictures_below(folder: Path) -> list[Path]:
     "Pictures in a folder and its subfolders, without hidden ones and other gammas"
-    walk = os.walk(folder, followlinks=True)
-    found = [Path(root, name) for root, _, files in walk for name in files]
+    found, seen = [], set()
+    for root, below, files in os.walk(folder, followlinks=True):
+        if (place := os.path.realpath(root)) in seen: below.clear() # a link led back here
+        else: found += [Path(root, name) for name in files]
+        seen.add(place)
     def counts(path):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") or "gamma" in part for part in parts)
@@ -159,10 +162,11 @@ def with_lenses(items: Items, meta: str | Path) -> Items:
 
 # %% ../nbs/22_knownsets.ipynb #19efa769
 def pair_psnr(mu: np.ndarray, x0: np.ndarray, channel: str) -> float:
-    "dB, of two (h, w, 3) uint8 arrays"
+    "dB, of two (h, w, 3) arrays: uint8, uint16, or floats in [0, 1]"
     from skimage.color import rgb2ycbcr
     from skimage.metrics import peak_signal_noise_ratio
-    if channel == "Y": mu, x0 = rgb2ycbcr(mu)[..., 0], rgb2ycbcr(x0)[..., 0]
+    mu, x0 = (255.0 * image / TOPS.get(image.dtype.name, 1) for image in (mu, x0))
+    if channel == "Y": mu, x0 = (rgb2ycbcr(image / 255)[..., 0] for image in (mu, x0))
     with np.errstate(divide="ignore"): return float(peak_signal_noise_ratio(x0, mu, data_range=255))
 
 def name_faults(names: Sequence[str], keys: Sequence[tuple]) -> str:
@@ -186,7 +190,7 @@ class Measured:
     def pixels(self, path: Path) -> np.ndarray | None:
         "A file's numbers (h, w, 3); None, and a note, if it cannot be read"
         try: return decode(path, alpha="drop")
-        except OSError: self.unreadable.append(path.name)
+        except (OSError, ValueError): self.unreadable.append(path.name)
 
     def compare(self, path: Path, x0: np.ndarray, want: KnownSet) -> None:
         "A degraded picture with its clean one"

@@ -93,8 +93,11 @@ def rademacher(k, like, generator):
     return signs.to(like)
 
 def axes_of(like):
-    "The directions of all axes, (d, 1, ...)"
+    "The directions of all axes, (d, 1, ...); a ValueError for too many"
     d = like[0].numel()
+    if d > 20_000:
+        raise ValueError(f"an exact trace takes a derivative for each of the {d} numbers of a picture, "
+                         "at every step: estimate it from 16 probes, say")
     return torch.eye(d, dtype=like.dtype, device=like.device).reshape(d, 1, *like.shape[1:])
 
 def start_law(sde, mu):

@@ -77,8 +77,13 @@ def noise_level(colour: Tensor) -> float:
     """The noise in a picture (c, h, w) in [0, 1], by its finest wavelets; in image units: 25/255, say
 
     Of a side above 1024 pixels three windows of 512 are looked at, so of a large picture nine; the
-    answer is the median of what is found. After Donoho and Johnstone (1994); 0 where all is flat."""
+    answer is the median of what is found. After Donoho and Johnstone (1994); 0 where all is flat. A
+    ValueError for what is no such picture, or has NaN or Inf in it."""
     from skimage.restoration import estimate_sigma
+    if colour.ndim != 3 or not colour.is_floating_point() or not colour.isfinite().all():
+        raise ValueError("a picture is a (c, h, w) tensor of finite floats in [0, 1], not "
+                         f"{tuple(colour.shape)} of {colour.dtype}{' with NaN or Inf' * colour.ndim == 3}")
+    colour = colour.detach().float().cpu()
     tops, lefts = ([0] if n <= 1024 else [0, (n - 512) // 2, n - 512] for n in colour.shape[1:])
     height, width = (n if n <= 1024 else 512 for n in colour.shape[1:])
     windows = [colour[:, top:top + height, left:left + width].numpy()

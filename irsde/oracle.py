@@ -71,6 +71,7 @@ class EmpiricalOracle:
         if self.x0s.shape[1:] != x.shape[1:]:
             raise ValueError(f"x0s has shape {tuple(self.x0s.shape)}, the state {tuple(x.shape)}: "
                              "they may differ in their first number only")
+        t = self.sde.schedule.check(t, low=1) # at 0 there is no noise
         from_mu, noise_std = self.sde.marginal(torch.zeros_like(x), mu, t)
         alpha = expand(self.sde.alpha(t), x)
         variance = (alpha * self.std) ** 2 + noise_std**2

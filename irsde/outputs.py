@@ -8,15 +8,13 @@ __all__ = []
 # %% ../nbs/82_outputs.ipynb #7115324e
 import json
 import os
-import re
 import tempfile
-import time
 import unicodedata
 import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -58,7 +56,7 @@ def plan(
     "Where each result goes; a ValueError if anything would be in the way of another, before anything is done"
     folder = as_path("out", out)
     sources = [each for place in as_list(inputs) for each in places(place)]
-    found = pictures_among(sources, recursive, folder)
+    found, within = pictures_among(sources, recursive, folder)
     if len(found) == 1 and not sources[0].is_dir(): check_folder_name(out)
     if names_a_file(out):
         folder, names = folder.parent, [folder.name]
@@ -73,7 +71,7 @@ def plan(
     if maps: marks = map_names(names, folder, overwrite)
     planned = [Place(path, folder / name, folder / mark if mark else None)
                for (path, _), name, mark in zip(found, names, marks)]
-    check_inputs([path for path, _ in found], planned)
+    check_inputs([*(path for path, _ in found), *within], planned)
     check_endings(planned)
     return planned
 
@@ -116,8 +114,12 @@ def renamed(name: str, ending: str) -> str:
     return name if suffix.lower() == ending.lower() else name.removesuffix(suffix) + ending
 
 # %% ../nbs/82_outputs.ipynb #4a0689f7
-def pictures_among(sources: Sequence[Path], recursive: bool, out: Path) -> list[tuple[Path, str]]:
-    "Each picture of some files and folders, and its path from there; a warning tells what is left out"
+def pictures_among(
+    sources: Sequence[Path], recursive: bool, out: Path,
+) -> tuple[list[tuple[Path, str]], list[Path]]:
+    """Each picture of some files and folders, and its path from there; and pictures that lie in `out`
+
+    Those are no results; they are left out, as a warning tells."""
     found, empty, results, within, record = {}, [], out.resolve(), [], Record()
     for place in sources:
         if not place.exists(): raise FileNotFoundError(f"{place} does not exist")
@@ -137,7 +139,7 @@ def pictures_among(sources: Sequence[Path], recursive: bool, out: Path) -> list[
     inside = f"{len(within)} picture{'s' * (len(within) > 1)} in the output folder" if within else ""
     if told := " and ".join(filter(None, (left_out(sources, recursive), inside))):
         warnings.warn(f"left out: {told}", stacklevel=4)
-    return [*found.values()]
+    return [*found.values()], within
 
 # %% ../nbs/82_outputs.ipynb #37e7b72c
 def check_apart(sources: Sequence[Path], folder: Path) -> None:
@@ -166,8 +168,12 @@ def check_inputs(paths: Sequence[Path], planned: Sequence[Place]) -> None:
 def check_mask(mask: Any, planned: Sequence[Place]) -> None:
     "A ValueError if results would be written over masks"
     if not isinstance(mask, (str, os.PathLike)): return
-    path = as_path("mask", mask).resolve()
-    if path in {each.resolve() for place in planned for each in (place.target.parent, place.target)}:
+    path, used = as_path("mask", mask).resolve(), set()
+    written = {each.resolve() for place in planned for each in (place.target, place.map) if each}
+    for place in planned if path in {home for file in written for home in file.parents} else ():
+        try: used.add(Path(mask_for(mask, place.path)).resolve())
+        except ValueError: pass # told in its row
+    if path in written | {file.parent for file in written} or used & written:
         raise ValueError(f"results would be written over the mask {mask}: choose another output folder")
 
 def shared_masks(mask: Any, planned: Sequence[Place]) -> str:
@@ -341,18 +347,6 @@ def clear_maps(record: Record, place: Place) -> list[str]:
         elif line.get("map_of") == name: path.unlink()
     return notes
 
-# %% ../nbs/82_outputs.ipynb #dd4ddb97
-PART = re.compile(r"\.[0-9a-f]{32}(\.\w+)?") # What `replacing` calls a file that is being written
-
-def sweep(folders: Iterable[Path], hours: float = 1) -> None:
-    "Remove what a program that was killed long ago had begun to write"
-    for folder in folders:
-        for path in folder.glob(".*") if folder.is_dir() else ():
-            try:
-                old = PART.fullmatch(path.name) and path.stat().st_mtime < time.time() - 3600 * hours
-                if old: path.unlink()
-            except OSError: pass # another program was quicker
-
 # %% ../nbs/82_outputs.ipynb #c843e0a8
 def otherwise(line: dict[str, Any], by: dict[str, Any], picture: Path) -> str:
     "How a result was made, if not as `by` says or of another picture; empty if it would be the same again"
@@ -372,8 +366,12 @@ def otherwise(line: dict[str, Any], by: dict[str, Any], picture: Path) -> str:
 
 # %% ../nbs/82_outputs.ipynb #becdcb40
 def told_of(degrade: Callable) -> str:
-    "What tells a degradation from others"
-    if is_dataclass(degrade): return repr(degrade)
+    "What tells a degradation from others: its settings, and sums over its material"
+    if is_dataclass(degrade):
+        material = [getattr(degrade, f.name) for f in fields(degrade) if not f.repr]
+        parts = [told_of(part) for part in getattr(degrade, "parts", ())]
+        sums = [f"{sum_of(each):08x}" for maps in material if maps is not None for each in maps]
+        return " ".join([repr(degrade), *parts, *sums])
     return getattr(degrade, "__qualname__", type(degrade).__name__)
 
 def sum_of(mask: Any) -> int | None:

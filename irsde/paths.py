@@ -9,6 +9,7 @@ __all__ = ['picture_paths', 'replacing']
 import glob
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ def places(source: Any) -> list[Path]:
     if not found: raise FileNotFoundError(f"{source} does not exist")
     return [Path(place) for place in found]
 
+PART = re.compile(r"\.[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}(\.\w+)?") # A file that `replacing` writes
 CLUTTER = ("thumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir") # Put there by systems
 
 def is_hidden(path: Path) -> bool:
@@ -87,7 +89,7 @@ def hides_pictures(path: Path) -> int:
     "How many pictures a hidden file is, or a hidden folder has, that somebody may miss"
     if path.name[0] != "." or path.name.lower().startswith(("._", ".trash", ".thumb", ".git")): return 0
     if path.suffix.lower() in ENDINGS and not path.is_dir():
-        return not re.fullmatch(r"[.][0-9a-f]{32}", path.stem) # else it is being written by `replacing`
+        return not PART.fullmatch(path.name)
     try: return len(pictures_in(path)) if path.is_dir() and not path.is_symlink() else 0
     except OSError: return 0
 
@@ -114,6 +116,16 @@ def replacing(
         with open(part, "rb+") as file: os.fsync(file.fileno())
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
+
+# %% ../nbs/66_paths.ipynb #c9b01655
+def sweep(folders: Iterable[Path], hours: float = 1) -> None:
+    "Remove what a program that was killed long ago had begun to write"
+    for folder in folders:
+        for path in folder.glob(".*") if folder.is_dir() else ():
+            try:
+                old = PART.fullmatch(path.name) and path.stat().st_mtime < time.time() - 3600 * hours
+                if old: path.unlink()
+            except OSError: pass # another program was quicker
 
 # %% ../nbs/66_paths.ipynb #c070bb42
 def make_folder(out: str | Path) -> Path:

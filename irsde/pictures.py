@@ -113,6 +113,9 @@ class Pictures:
         if not len(source): raise ValueError("no pictures: the list is empty")
         named = source if isinstance(source, dict) else {str(k): part for k, part in enumerate(source)}
         tensors = sum(isinstance(picture, Tensor) for picture in named.values())
+        known = str, os.PathLike, Tensor
+        others = {type(each).__name__ for each in named.values() if not isinstance(each, known)}
+        if others: raise TypeError(f"pictures are paths or tensors (c, h, w), not {listed(sorted(others))}")
         if tensors: self.take_tensors(named, tensors)
         else: self.take_files(list(named.values()))
 

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from . import metrics
 from .cameras import LensNAFNet
 from .checkpoint import make_autoencoder, make_model
-from .checks import one_of
+from .checks import listed, one_of
 from .evaluate import Case
 from .images import picture_size
 from .options import as_value
@@ -34,7 +34,6 @@ from .sde import IRSDE
 from .sources import TestSet, make_samples, pictures_in, sources_of
 from .states import steps_done
 from .studies import SCALES, SHRUNK, Arm, Scale, Study, recipe_of
-from .validation import middle
 
 # %% ../nbs/88_planning.ipynb #e2a523e0
 SHRUNK_CALLS = 5 # In place of a hundred, where the paper's budget is only tried
@@ -105,13 +104,16 @@ class Run:
 # %% ../nbs/88_planning.ipynb #58013df0
 def cut(case: Case, side: int) -> Case:
     "The middle square of a case: all of its pictures, and its mask"
-    by = case.given.shape[-1] / case.x0.shape[-1] # below 1 for super-resolution's small picture
-    options = {name: middle(value[None], side)[0] if name == "mask" else value
+    factor = case.x0.shape[-1] / case.given.shape[-1] # above 1 for super-resolution, whose pixels stay whole
+    def window(n: int) -> slice:
+        inner = min(n, max(1, round(side / factor)))
+        return slice((n - inner) // 2, (n - inner) // 2 + inner)
+    small = [window(n) for n in case.given.shape[-2:]]
+    rows, columns = (slice(round(part.start * factor), round(part.stop * factor)) for part in small)
+    options = {name: value[..., rows, columns] if name == "mask" else value
                for name, value in case.options.items()}
-    small = middle(case.given, max(1, round(side * by)))
-    whole = round(small.shape[-1] / by) if by != 1 else side
-    x0, mu = middle(case.x0, whole), middle(case.mu, whole)
-    return replace(case, x0=x0, mu=mu, given=small, options=options)
+    return replace(case, x0=case.x0[..., rows, columns], mu=case.mu[..., rows, columns],
+                   given=case.given[..., small[0], small[1]], options=options)
 
 def smaller(case: Case, side: int) -> Case:
     "A case shrunk until the shorter side of its pictures is so long, each pixel the mean of those it covers"
@@ -144,7 +146,11 @@ def key(task: str, method: str, test_set: str, budget: str, seed: Any, solver: s
 def kept(out: Path | str) -> pd.DataFrame:
     "The rows that are there"
     path = Path(out, "scores.csv")
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=RUN_COLUMNS)
+    if not path.exists(): return pd.DataFrame(columns=RUN_COLUMNS)
+    rows = pd.read_csv(path)
+    if lacks := [name for name in RUN_COLUMNS if name not in rows]:
+        raise ValueError(f"{path} is no table of runs, it lacks {listed(lacks)}: choose another out=")
+    return rows
 
 def keys_of(rows: pd.DataFrame) -> frozenset:
     "Their keys"

@@ -34,7 +34,7 @@ class Prediction(nn.Module):
     def raw(self, x: Tensor, mu: Tensor, t: int | Tensor, **told: Tensor) -> Tensor:
         "The network's own output, shaped like x, in float32 at least"
         output = self.net(x, mu, t, **told)
-        check_state(x, mu=mu, output=output)
+        check_state(x, output=output, **({} if mu is None else {"mu": mu})) # which a DenoisingSDE ignores
         return output.to(torch.promote_types(x.dtype, torch.float32))
 
 # %% ../nbs/07_predict.ipynb #9b946176
@@ -65,14 +65,15 @@ class CleanPrediction(NoisePrediction):
     def forward(self, x: Tensor, mu: Tensor, t: int | Tensor, **told: Tensor) -> Tensor:
         "The noise in x, of its shape; a ValueError for other shapes or a time off the grid 1..T"
         x0 = self.sde.base(x, mu) + self.raw(x, mu, t, **told)
-        return self.sde.noise_from_x0(x.to(x0.dtype), mu.to(x0.dtype), x0, t)
+        return self.sde.noise_from_x0(x.to(x0.dtype), None if mu is None else mu.to(x0.dtype), x0, t)
 
 # %% ../nbs/07_predict.ipynb #9b1f7a1e
 class VelocityPrediction(NoisePrediction):
-    """A network whose raw output is the velocity, alpha lam noise - sqrt(1 - alpha^2) (x_0 - mu)
+    """A network whose raw output is the velocity, alpha lam noise - s_t / lam (x_0 - mu)
 
-    In image units, after Salimans and Ho (2022). The call returns the noise in float32 at least:
-    (s_t / lam (x_t - mu) + alpha_t v) / lam. A ValueError for a `DenoisingSDE`, which has no arc.
+    In image units, after Salimans and Ho (2022); in IR-SDE s_t / lam is sqrt(1 - alpha^2). The call returns
+    the noise in float32 at least: (s_t / lam (x_t - mu) + alpha_t v) / (lam (alpha_t^2 + s_t^2 / lam^2)).
+    A ValueError for a `DenoisingSDE`, which has no arc.
     """
     def __init__(self, sde: IRSDE, net: Callable[..., Tensor]):
         if isinstance(sde, DenoisingSDE):
@@ -84,8 +85,9 @@ class VelocityPrediction(NoisePrediction):
         "The noise in x, of its shape; a ValueError for other shapes or a time off the grid 1..T"
         v = self.raw(x, mu, t, **told)
         x, mu = x.to(v.dtype), self.sde.centre(mu).to(v.dtype)
-        alpha, std = expand(self.sde.alpha(t), v), expand(self.sde.std(t), v)
-        return (std / self.sde.lam * (x - mu) + alpha * v) / self.sde.lam
+        alpha, share = self.sde.alpha(t), self.sde.std(t) / self.sde.lam
+        radius = expand(alpha**2 + share**2, v) # 1 in IR-SDE
+        return (expand(share, v) * (x - mu) + expand(alpha, v) * v) / (self.sde.lam * radius)
 
 # %% ../nbs/07_predict.ipynb #b5e67e9a
 PREDICTIONS = { # Name -> class
@@ -95,7 +97,8 @@ PREDICTIONS = { # Name -> class
 def implied_x0(sde, model, x, mu, t) -> Tensor:
     "The clean image that a model's noise implies, computed as exactly as the noise is given"
     noise = model(x, mu, t)
-    return sde.x0_from_noise(x.to(noise.dtype), mu.to(noise.dtype), noise, t)
+    if mu is not None: mu = mu.to(noise.dtype)
+    return sde.x0_from_noise(x.to(noise.dtype), mu, noise, t)
 
 # %% ../nbs/07_predict.ipynb #b34aa3d5
 def clean_matching_loss(

@@ -33,6 +33,7 @@ from .options import kind_of as kind_of
 from .predict import LOSSES, inner
 from .restore import Restorer, weights_path
 from .runs import FIRST, read_config, train
+from .sampling import SOLVERS
 from .scoring import demo as demo
 from .scoring import evaluate_task as evaluate_task
 from .scoring import installed as installed
@@ -158,7 +159,7 @@ def train_task(
     old = Earlier.of(run) if resume and not stages.first_only(Path(run)) else None
     held, memory = old and old.table, whole("cache", cache, 0) * 2**20
     material = pictures_of(recipe, task, values["crop"], held, memory)
-    model = begin(recipe, task, values, old is not None)
+    model = begin(recipe, task, values, old is not None and steps_done(run) > 0)
     about = told_with(recipe, task, values, material, earlier_runs(recipe, old))
     if old: about |= old.compare(recipe, material, new_pictures)
     settings = Settings.of(values, seed=recipe.seed, compile=compile)
@@ -200,6 +201,8 @@ def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
         if name.startswith("ae."): continue
         if name.startswith("net."): values["arguments"][name.removeprefix("net.")] = value
         elif name not in task.to_explain: values[name] = value
+    if values["solver"] is not None: one_of("solver", values["solver"], SOLVERS)
+    one_of("protocol", values["protocol"], metrics.PROTOCOLS)
     if "milestones" in (recipe.set or {}): return task, values
     steps = {round(step * values["iterations"] / planned) for step in values["milestones"]}
     values["milestones"] = sorted(steps - {0, values["iterations"]}) # a shorter run halves its rate sooner
@@ -242,8 +245,9 @@ def check_task(
 # %% ../nbs/33_recipes.ipynb #9e760b69
 def begin(recipe: Recipe, task: Task, values: dict[str, Any], resume: bool) -> nn.Module:
     "The model to train, with the first weights of the recipe"
-    model = checkpoint.make_model(task.sde(), values["network"], values["arguments"], values["prediction"],
-                                  recipe.seed)
+    how = values["network"], values["arguments"], values["prediction"], recipe.seed
+    try: model = checkpoint.make_model(task.sde(), *how)
+    except TypeError as e: raise ValueError(f"net.* are the arguments of the network {how[0]}: {e}") from e
     if recipe.init is not None and not resume: start_from(model, recipe.init)
     return model
 

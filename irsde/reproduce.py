@@ -36,7 +36,8 @@ from .restore import Restorer
 from .results import input_row, keep_rows, published, row_of
 from .scoring import Writer, fid_here
 from .sources import TestSet, check_sources, missing, sources_of
-from .states import steps_done
+from .stages import first_only, is_whole
+from .states import locked, steps_done
 from .studies import STUDIES, Arm, Study
 from .subsets import scenes
 from .tasks import TASKS
@@ -79,8 +80,8 @@ def work(run: Run, skip: frozenset = frozenset(), cpu: bool = False, threads: in
     if threads: torch.set_num_threads(threads)
     path, recipe = run.folder/"model.safetensors", run.recipe
     planned = resolve(recipe)[1]["iterations"]
-    if not path.exists() or steps_done(run.folder) < planned:
-        begun = (run.folder/"config.json").exists()
+    if not is_whole(run.folder) or steps_done(run.folder) < planned:
+        begun = (run.folder/"config.json").exists() or first_only(run.folder)
         train_task(recipe, run.folder, resume=begun, validation=watch(run), progress=progress,
                    cpu=cpu)
     restorer: Any = Restorer.from_pretrained(path, "cpu" if cpu else None)
@@ -131,20 +132,21 @@ def curve_of(run: Run) -> pd.DataFrame:
 
 # %% ../nbs/34_reproduce.ipynb #0aa01334
 def keep(out: Path | str, found: Outcome) -> None:
-    "Write what a run found into the tables"
-    for scores, row in zip(found.pictures, found.rows):
-        known = scenes(row["test_set"].partition(",")[0])
-        keep_pictures(Path(out, "pictures.csv"), scores, row, known)
-        keep_rows(Path(out, "scores.csv"), row, input_row(scores, row["task"], row["test_set"]))
-    for row in found.latents: keep_numbers(Path(out, "latent-numbers.csv"), row)
-    path = Path(out, "curves.csv")
+    "Write what a run found into the tables; the rows that say that it is done come last"
+    with locked(out, "the tables of this folder are being written", wait=True):
+        for row in found.latents: keep_numbers(Path(out, "latent-numbers.csv"), row)
+        keep_curve(Path(out, "curves.csv"), found.curve)
+        for scores, row in zip(found.pictures, found.rows):
+            known = scenes(row["test_set"].partition(",")[0])
+            keep_pictures(Path(out, "pictures.csv"), scores, row, known)
+            keep_rows(Path(out, "scores.csv"), row, input_row(scores, row["task"], row["test_set"]))
+
+def keep_curve(path: Path, curve: pd.DataFrame) -> None:
+    "Write a learning curve into a table, in place of an earlier one of the same run"
     told = ["task", "method", "budget", "train_seed"]
-    curves: Any = pd.read_csv(path) if path.exists() else found.curve[:0]
-    if len(found.curve) and len(curves):
-        mine = (curves[told] == found.curve[told].iloc[0]).all(axis=1)
-        curves = curves[~mine]
-    with replacing(path) as draft:
-        pd.concat([curves, found.curve]).round(5).to_csv(draft, index=False)
+    curves: Any = pd.read_csv(path) if path.exists() else curve[:0]
+    if len(curve) and len(curves): curves = curves[(curves[told] != curve[told].iloc[0]).any(axis=1)]
+    with replacing(path) as draft: pd.concat([curves, curve]).round(5).to_csv(draft, index=False)
 
 # %% ../nbs/34_reproduce.ipynb #c905e2aa
 def reproduce(

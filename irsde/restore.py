@@ -168,7 +168,7 @@ class Restorer(Preparing):
         try: x0 = self.sampled(mu, t_start, how, tiling.draws(keys, counts), callback, lens)
         except (RuntimeError, MemoryError) as error:
             if not tiling.out_of_memory(error): raise
-            raise tiling.no_memory(mu.shape[2:], self.model_for(mu.shape[2:], how)) from error
+            raise tiling.no_memory(mu.shape[2:], self.model_for(mu.shape[2:], how), self.scale) from error
         return [job.result(part) for job, part in zip(jobs, x0.split(counts))]
 
     def mean_of(self,

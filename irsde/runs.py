@@ -34,7 +34,7 @@ from .checks import one_of
 from .images import make_folder, replacing, write_image
 from .ledger import this_commit
 from .progress import meter
-from .states import Log, forget, go_back, states, steps_done, write_state
+from .states import Log, forget, go_back, locked, states, steps_done, write_state
 from irsde.training import (
     Settings,
     Training,
@@ -336,22 +336,27 @@ def train(
     if isinstance(loss, Mapping): loss = loss[one_of("loss", s.loss, loss)]
     accelerator = make_accelerator(s, cpu=cpu, tracker=tracker, folder=run)
     check_split(accelerator, s)
-    config = claim(run, configure(model, sde, loss, s, about, accelerator), resume, may_change)
-    accelerator.wait_for_everyone() # all have looked at the folder before one writes to it
-    training = Training(model.to(accelerator.device), s)
-    training.scaler, main = accelerator.scaler, accelerator.is_main_process
-    over = resume and go_on(run, training, main)
-    config["made"][-1] |= {"after": training.step, "iterations": s.iterations}
-    if main and not over: write_config(run, config, files or {})
-    with free_again(run, unless=resume or not main):
-        keeper = Keeper(run, training, sde, about, validation, accelerator, progress)
-    with contextlib.closing(keeper), noting_signals() as signals:
-        take_steps(keeper, loss, batches_from, signals, fresh=not resume)
-        if training.step < s.iterations: stopped(keeper, signals)
-    accelerator.wait_for_everyone()
+    with alone_in(run, main := accelerator.is_main_process):
+        config = claim(run, configure(model, sde, loss, s, about, accelerator), resume, may_change)
+        accelerator.wait_for_everyone() # all have looked at the folder before one writes to it
+        training = Training(model.to(accelerator.device), s)
+        training.scaler, over = accelerator.scaler, resume and go_on(run, training, main)
+        config["made"][-1] |= {"after": training.step, "iterations": s.iterations}
+        if main and not over: write_config(run, config, files or {})
+        with free_again(run, unless=resume or not main):
+            keeper = Keeper(run, training, sde, about, validation, accelerator, progress)
+        with contextlib.closing(keeper), noting_signals() as signals:
+            take_steps(keeper, loss, batches_from, signals, fresh=not resume)
+            if training.step < s.iterations: stopped(keeper, signals)
+        accelerator.wait_for_everyone()
     return run / "model.safetensors"
 
 # %% ../nbs/78_runs.ipynb #183f477a
+def alone_in(run: Path, main: bool) -> contextlib.AbstractContextManager:
+    "No second training in a folder; of one on several GPUs the main process sees to that"
+    told = "another process trains there: wait, or choose a new folder"
+    return locked(run, told) if main else contextlib.nullcontext()
+
 def clear(run: Path) -> None:
     "Remove a folder in which nothing was done; what a first run left in it stays"
     for path in [*run.iterdir()] if run.is_dir() else []:

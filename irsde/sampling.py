@@ -164,8 +164,9 @@ def trajectory(
     solver = find_solver(solver)
     if times is None: times = step_times(sde, n_steps, t_start)
     else: times = check_times(sde, times, n_steps, t_start)
-    if clamp_x0 is not None and not clamp_x0[0] < clamp_x0[1]:
-        raise ValueError(f"clamp_x0 is (low, high) with low < high: got {clamp_x0!r}")
+    try: low, high = (0.0, 1.0) if clamp_x0 is None else (value + 0.0 for value in clamp_x0)
+    except (TypeError, ValueError): low, high = 1.0, 0.0
+    if not low < high: raise ValueError(f"clamp_x0 is (low, high) with low < high: got {clamp_x0!r}")
     check_state(mu)
     draw = partial(standard_normal, mu, generator)
     if x_T is None: x_T = sde.start(mu, draw(), times[0])
@@ -225,6 +226,7 @@ def exponential_weights(
     sum_j w_j p(nodes_j) = int_0^h exp(-(h - r)) p(r) dr where p has a degree < len(nodes).
     """
     nodes = np.array(nodes)
+    if h == 0: return [0.0] * len(nodes) # No time has passed
     if math.isinf(h): return np.eye(len(nodes))[0].tolist() # The newest estimate alone
     k = np.arange(len(nodes))
     moments = h / (k + 1) * hyp1f1(1, k + 2, -h)
@@ -236,7 +238,8 @@ def exponential_step(sde, x, past, mu, s, z, random=False):
     (t, _), mu = past[0], sde.centre(mu)
     h = contraction(sde, t, s, random)
     nodes = [-contraction(sde, r, t, random) if r > t else 0 for r, _ in past]
-    weights = exponential_weights(h, nodes)
+    told = [k for k, node in enumerate(nodes) if k == 0 or node < nodes[k - 1]] # Two of one time are one
+    past, weights = [past[k] for k in told], exponential_weights(h, [nodes[k] for k in told])
     away = math.exp(-h) / sde.alpha(t) * (x - mu)
     away = away + sum(w * (x0 - mu) for w, (_, x0) in zip(weights, past))
     x = mu + sde.alpha(s) * away

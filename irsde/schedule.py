@@ -129,7 +129,10 @@ class Clock(Record):
 
         A ValueError unless 0 <= s < t <= T for every sample.
         """
-        if not torch.all(torch.as_tensor(s).cpu() < torch.as_tensor(t).cpu()):
+        s, t = self.check(s), self.check(t)
+        if len({len(each) for each in (s, t) if isinstance(each, Tensor)}) > 1:
+            raise ValueError(f"s has {len(s)} times and t has {len(t)}")
+        if not torch.all(torch.as_tensor(s) < torch.as_tensor(t)):
             raise ValueError(f"s must come before t: got s = {s}, t = {t}")
         return self.at(t) - self.at(s)
 
@@ -163,7 +166,9 @@ class ThetaSchedule(Clock):
         n_steps = whole("n_steps", self.n_steps)
         if not 0 < number("delta", self.delta) < 1:
             raise ValueError(f"delta lies between 0 and 1, exclusive: got {self.delta!r}")
-        speed = theta(torch.arange(1, n_steps + 1, dtype=torch.float64), n_steps)
+        speed = torch.as_tensor(theta(torch.arange(1, n_steps + 1, dtype=torch.float64), n_steps)).double()
+        if speed.shape != (n_steps,):
+            raise ValueError(f"a speed is asked at {n_steps} times at once: it answered {tuple(speed.shape)}")
         if not (speed.isfinite() & (speed > 0)).all():
             low = speed.min().item()
             raise ValueError(f"a speed is positive and finite at t = 1..{n_steps}: got {low}")

@@ -139,10 +139,19 @@ def evaluate_task(
                      invert_mask=invert_mask, skip_damaged=skip_damaged)
     writer, options = Writer(out, cases, fid), {**options, "seed": seed}
     scores = evaluate(restorer, cases, protocol, progress=progress, each=writer, lpips=lpips, **options)
-    writer.tell(scores)
+    writer.tell(scores, otherwise(restorer.task, sigma, blind, measured, mask))
     return keep((csv, per_picture), restorer, cases, scores, test_set or name_of(shown), scenes, **options)
 
 # %% ../nbs/84_scoring.ipynb #d2fd3d98
+def otherwise(task: str | None, sigma: float | None, blind: bool, measured: Any, mask: Any) -> str:
+    "For the protocol: how pictures are degraded, or their level told, otherwise than the task's record says"
+    usual = getattr(TASKS[task].degradation, "sigma", None) if task in TASKS else None
+    words = [f"sigma {255 * sigma:.4g}/255"] if sigma is not None and sigma != usual else []
+    words += ["level estimated"] if blind else []
+    files = {"material": measured, "mask": mask}
+    words += [f"{what} of {Path(str(given)).name}" for what, given in files.items() if given is not None]
+    return "".join(f", {word}" for word in words)
+
 def check_distinct(cases: FromClean | FromPairs) -> None:
     "A ValueError that names pictures whose results would have one name, on any operating system"
     files = getattr(cases.pictures, "mu", cases.pictures.x0).paths or cases.names
@@ -181,6 +190,8 @@ def asked_for(task: Any, weights: Any, clean: Any, pairs: Any) -> tuple[Any, Any
 
 def check_tables(csv: Any, per_picture: Any) -> None:
     "A ValueError or an OSError for a table that cannot be appended to"
+    if None not in (csv, per_picture) and Path(csv).resolve() == Path(per_picture).resolve():
+        raise ValueError(f"{csv} cannot be the table of runs and that of pictures: give them two names")
     if csv is not None: check_table(csv)
     if per_picture is not None: check_pictures(per_picture)
 
@@ -234,11 +245,15 @@ class Writer:
                 write_image(make_folder(path.parent) / f"{path.stem}{end}.png", part.clamp(0, 1))
         except (OSError, ValueError) as e: self.errors[case.name] = f"scored, but not written: {e}"
 
-    def tell(self, scores: pd.DataFrame) -> None:
-        "Put what could not be written into the table, and FID into what it says of itself"
+    def tell(self, scores: pd.DataFrame, otherwise: str = "") -> None:
+        "Put what could not be written into the table; FID and what is unusual into what it says of itself"
+        scores.attrs["protocol"] += otherwise
         for name, error in self.errors.items():
             scores.loc[(scores["name"] == name) & (scores["error"] == ""), "error"] = error
-        if self.pairs: scores.attrs["fid"] = metrics.fid(*map(list, zip(*self.pairs)))
+        if not self.pairs: return
+        try: scores.attrs["fid"] = metrics.fid(*map(list, zip(*self.pairs)))
+        except (ValueError, OSError, RuntimeError) as e: # which must not cost the scores
+            warnings.warn(f"no FID: {e}", stacklevel=2)
 
 def fid_here() -> bool:
     "Whether FID can be had here; if not, a warning says why"

@@ -61,7 +61,7 @@ class Equation:
         With `dispersion`, one Euler step: x + drift(x, mu, t) + dispersion(t) z.
         """
         check_state(x, mu=mu)
-        return expand(self.schedule.increment(t), x) * (mu - x)
+        return expand(self.schedule.increment(t), x) * (self.centre(mu) - x)
 
     def dispersion(self,
         t: int | Tensor,               # Grid time 1..T, int or (b,)
@@ -72,6 +72,10 @@ class Equation:
         A ValueError unless s < t.
         """
         return self.lam * (2 * self.schedule.elapsed(self._before(t, s), t)).sqrt()
+
+    def centre(self, mu: Tensor) -> Tensor:
+        "Where the process is pulled to, (b, ...): mu itself"
+        return mu
 
     def _before(self, t, s=None): return t - 1 if s is None else s
 
@@ -93,7 +97,7 @@ class OrnsteinUhlenbeck(Equation):
         Mean mu + (x_s - mu) e^-D, variance lam^2 (1 - e^-2D), where D = Theta_t - Theta_s.
         """
         check_state(x_s, mu=mu)
-        gone = self.schedule.elapsed(s, t)
+        mu, gone = self.centre(mu), self.schedule.elapsed(s, t)
         mean = mu + expand((-gone).exp(), x_s) * (x_s - mu)
         return mean, expand(self.lam * (-torch.expm1(-2 * gone)).sqrt(), x_s)
 
@@ -136,9 +140,6 @@ class Jumps(OrnsteinUhlenbeck):
         mean, std = self.marginal(x0, mu, t)
         return mean + std * noise
 
-    def centre(self, mu: Tensor) -> Tensor:
-        "Where the process is pulled to, (b, ...): mu itself"
-        return mu
 
 # %% ../nbs/03_sde.ipynb #289035b5
 #| code-fold: true
@@ -272,9 +273,8 @@ class IRSDE(Posterior):
         process run backwards. In the SDE it adds noise of level `dispersion(t, s)`.
         """
         check_state(x, mu=mu, score=score)
-        mu = self.centre(mu)
         gone = expand(self.schedule.elapsed(self._before(t, s), t), x)
-        return gone * (mu - x - (1 if ode else 2) * self.lam**2 * score)
+        return gone * (self.centre(mu) - x - (1 if ode else 2) * self.lam**2 * score)
 
     def start(self,
         mu: Tensor,    # (b, ...) degraded image

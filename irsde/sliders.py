@@ -69,7 +69,8 @@ def knob(name: str, labels: Sequence[str], place: int) -> str:
 
 def labelled(name: str, values: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
     "The settings of a knob by the words for them"
-    found = dict(values) if isinstance(values, Mapping) else {str(value): value for value in values}
+    pairs = values.items() if isinstance(values, Mapping) else ((value, value) for value in values)
+    found = {str(label): value for label, value in pairs}
     if len(found) < 2 or len(found) < len(values):
         raise ValueError(f"{name} = {values!r}: a knob has two settings at least, all different")
     return found

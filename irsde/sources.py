@@ -8,6 +8,7 @@ __all__ = []
 # %% ../nbs/86_sources.ipynb #006d907e
 import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,15 +184,19 @@ def fill(data: Path, part: str, task: str, photos: list, first: int = 0) -> None
     "Write what a folder of a layout is to hold, unless something lies there"
     named = [(f"{first + i:04d}", photo[None], seeded(first + i)) for i, photo in enumerate(photos)]
     if part.endswith(".txt"): return write_lenses(data/part, task, named)
-    folder = make_folder(data/part.replace("*", "sample"))
+    folder = data/part.replace("*", "sample")
     if any(path.is_file() for path in folder.rglob("*")): return
+    draft = folder.with_name(f".{folder.name}.part") # so that a folder that is there is whole
+    for left in (draft, folder): shutil.rmtree(left, ignore_errors=True)
+    make_folder(draft)
     make = MAKES[KINDS.get(folder.name, "clean")]
     for name, photo, generator in named:
         made = make(task.removesuffix("-light"), photo, generator)[0].clamp(0, 1)
         if part in EYES: # left before right
             for eye, picture in zip(("left", "right"), stereo_pair(photo[0], generator).chunk(2)):
-                write_image(make_folder(folder/eye)/f"{name}.png", picture)
-        else: write_image(folder/f"{name}.png", made)
+                write_image(make_folder(draft/eye)/f"{name}.png", picture)
+        else: write_image(draft/f"{name}.png", made)
+    draft.replace(folder)
 
 def write_lenses(path: Path, task: str, named: list) -> None:
     "The lenses that the pairs beside it are made with, a line a pair"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from . import checkpoint, latent, metrics
 from .checks import number, one_of, whole
 from .latent import LatentModel, LatentUNet, latent_replacing_loss, latent_spread, rescale
-from .runs import FIRST, train
+from .runs import FIRST, read_config, train
 from .states import steps_done
 from .training import Settings
 from .validation import mean_of, middle, one_below_the_other
@@ -80,6 +80,11 @@ def ceiling_of(
     return validate
 
 # %% ../nbs/79_stages.ipynb #1fef3bb8
+def is_whole(run: Path) -> bool:
+    "Whether the model's file is of the newest state: not so if the run was killed between the two"
+    path = run / "model.safetensors"
+    return path.is_file() and checkpoint.read_header(path)[0]["about"].get("step") == steps_done(run)
+
 def first_only(run: Path) -> bool:
     "Whether a folder has a first run that was stopped, or ended, before the second began"
     return (run / FIRST / "config.json").is_file() and not (run / "config.json").is_file()
@@ -96,16 +101,19 @@ def first_run(
     **more: Any,                 # Of `train`: progress, tracker, cpu
 ) -> LatentUNet:                 # With the running mean of its weights, frozen
     "Train an autoencoder, or go on, or take the one that is there already"
-    folder, how, seed = run / FIRST, values["first"], about["recipe"]["seed"]
+    folder, how, seed = run / FIRST, dict(values["first"]), about["recipe"]["seed"]
+    resume = resume and (folder / "config.json").is_file()
+    if resume and is_whole(folder): # a latent that is finished stays, however long the second run is to be
+        old = read_config(folder)["settings"]["iterations"]
+        if steps_done(folder) >= old: how["iterations"] = old
     changed = {name: how[name] for name in ("iterations", "batch", "lr")}
     changed |= {"loss": "latent-replacing", "p": 1, "milestones": ()}
     settings = Settings.of({**values, **changed}, seed=seed)
-    resume = resume and (folder / "config.json").is_file()
-    if not (resume and steps_done(folder) >= settings.iterations):
+    if not (resume and is_whole(folder) and steps_done(folder) >= settings.iterations):
         loss = replacing_loss(how["jitter"], how["swap"], how.get("kl", 0.0))
         train(folder, checkpoint.make_autoencoder(values["autoencoder"], seed), sde, loss, batches, settings,
               validation, resume=resume,
-              about={**about, "part": "autoencoder", "first": dict(how)}, may_change=("recipe",), **more)
+              about={**about, "part": "autoencoder", "first": how}, may_change=("recipe",), **more)
     net: Any = checkpoint.load(folder / "model.safetensors")[0]
     return net.requires_grad_(False)
 

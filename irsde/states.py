@@ -6,11 +6,16 @@
 __all__ = []
 
 # %% ../nbs/75_states.ipynb #385997b3
+import contextlib
 import csv
+import hashlib
+import importlib
 import io
 import os
 import re
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +77,21 @@ def forget(run: Path | str, step: int, keep: int) -> None:
     for old in [*past[keep:], *future, *fragments]:
         try: old.unlink(missing_ok=True)
         except OSError as e: warnings.warn(f"{old} could not be removed ({e})", stacklevel=2)
+
+# %% ../nbs/75_states.ipynb #896f3165
+@contextlib.contextmanager
+def locked(folder: Path | str, told: str, wait: bool = False) -> Iterator[None]:
+    "Only one process of this machine is inside for a folder; a ValueError with `told`, or a wait, for others"
+    try: fcntl: Any = importlib.import_module("fcntl")
+    except ImportError: # Windows
+        yield
+        return
+    name = hashlib.sha256(f"{os.getuid()} {Path(folder).resolve()}".encode()).hexdigest()[:24]
+    with open(Path(tempfile.gettempdir(), f"irsde-{name}.lock"), "w") as file:
+        try: fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as e: raise ValueError(f"{folder}: {told}") from e
+        try: yield
+        finally: fcntl.flock(file, fcntl.LOCK_UN) # processes that were forked have the file too
 
 # %% ../nbs/75_states.ipynb #2ca3c4ae
 class Log:

@@ -91,7 +91,7 @@ def other_size(path: Path, width: int, height: int) -> str:
     "What a picture's size is if it is not the one given; empty if it is, and for what is no picture (0x0)"
     if not width: return ""
     try: h, w = decode(path, alpha="drop").shape[:2]
-    except OSError: return f"{path.name} cannot be read"
+    except (OSError, ValueError): return f"{path.name} cannot be read"
     return "" if (w, h) == (width, height) else f"{path.name} is {w}x{h}, not {width}x{height}"
 
 def role_rows(role: str, rows: pd.DataFrame, found: dict[str, tuple[Path, bool]]) -> list[Row]:

@@ -56,11 +56,11 @@ class Tiled:
         each: Callable[[int], object] | None = None, # Called after each call, with the number of its tiles
     ):
         self.model, self.each, self.bands = model, each, views(model) > 1
-        self.tile, self.batch = whole("tile", tile), whole("batch", batch)
-        self.overlap = tile // 4 if overlap is None else whole("overlap", overlap, 0)
         self.multiple = whole("multiple", grid(model) if multiple is None else multiple)
-        check_tiles(self.tile, overlap, self.multiple)
-        if self.bands: self.tile -= self.tile % self.multiple # groups of rows stay whole
+        if overlap is not None: whole("overlap", overlap, 0)
+        self.tile = check_tiles(whole("tile", tile), overlap, self.multiple, self.bands)
+        self.overlap = self.tile // 4 if overlap is None else overlap
+        self.batch = whole("batch", batch)
 
     def axis(self, n: int) -> list[tuple[slice, Tensor]]:
         "Place and weights of each tile along an axis of n pixels"
@@ -135,14 +135,17 @@ def tile_starts(n: int, tile: int, overlap: int, multiple: int = 1) -> list[int]
     count = -(-last * multiple // step) + 1
     return [round(last * k / (count - 1)) * multiple for k in range(count)]
 
-def check_tiles(tile: int, overlap: int | None, multiple: int = 1) -> None:
-    "A ValueError unless tiles of this size can overlap so much, or by a quarter if that is left out"
-    if overlap is None:
-        least = next(n for n in itertools.count(1) if n - n // 4 >= multiple)
-        if tile < least: raise ValueError(f"tile={tile} is too small: take a tile of at least {least} pixels")
-    elif tile < (least := max(2 * overlap, overlap + multiple)):
-        raise ValueError(f"tile = {tile} is too small for overlap = {overlap}: "
-                         f"take a tile of at least {least} pixels")
+def check_tiles(tile: int, overlap: int | None, multiple: int = 1, bands: bool = False) -> int:
+    """The tile; of bands without the rows that are no whole group
+
+    A ValueError unless tiles of this size can overlap so much, or by a quarter if that is left out."""
+    if overlap is None: least = next(n for n in itertools.count(1) if n - n // 4 >= multiple)
+    else: least = max(2 * overlap, overlap + multiple)
+    if bands: least, whole_groups = -(-least // multiple) * multiple, tile - tile % multiple
+    if tile >= least: return whole_groups if bands else tile
+    given = f"tile={tile} is too small" if overlap is None else (
+        f"tile = {tile} is too small for overlap = {overlap}")
+    raise ValueError(f"{given}: take a tile of at least {least} pixels")
 
 # %% ../nbs/54_tiling.ipynb #4accdc61
 def own_copy(module: Any, device: torch.device | str) -> Any:
@@ -167,7 +170,9 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         raise ValueError(f"unknown device {device!r}: known are auto, cpu, cuda (cuda:1 is the second GPU) "
                          "and mps") from None
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if found.type in there and not there[found.type]():
+    try: works = there[found.type]() if found.type in there else torch.empty(1, device=found).numel()
+    except Exception: works = False # each kind of device has errors of its own
+    if not works or found.type == "meta":
         raise RuntimeError(f"there is no {found.type} device here, or this PyTorch does not know it: "
                            'take device="cpu", or "auto" for a GPU if there is one')
     return found
@@ -238,9 +243,11 @@ def out_of_memory(error: BaseException) -> bool:
     "Does this error say so?"
     return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or "allocate" in str(error)
 
-def no_memory(size: Sequence[int], model: Any) -> OSError:
-    "What to say when the memory was too small for a picture of h x w pixels: which tile may fit"
-    tile = getattr(model, "tile", max(size))
+def no_memory(size: Sequence[int], model: Any, scale: int = 1) -> OSError:
+    """What to say when the memory was too small for a picture of h x w pixels: which tile may fit
+
+    `scale` is how many pixels of the picture are one to the model, in a latent."""
+    tile = scale * model.tile if hasattr(model, "tile") else max(size)
     return OSError(f"not enough memory for {size[1]}x{size[0]} in tiles of {tile}: "
                    + (f"try tile={max(tile // 2, 64)}" if tile > 64 else "a smaller tile= would hardly help"))
 

@@ -90,11 +90,13 @@ def checked(s: Settings) -> dict[str, Any]:
     found["lr_end"] = number("lr_end", s.lr_end, 0, s.lr)
     found["weight_decay"] = number("weight_decay", s.weight_decay, 0)
     found["clip"] = None if s.clip is None else number("clip", s.clip, 1e-12)
-    if len(s.betas) != 2: raise ValueError(f"betas is two numbers from 0 and below 1, not {s.betas!r}")
-    found["betas"] = tuple(number("betas", beta, 0, BELOW_1) for beta in s.betas)
-    if len(s.ema) != 2: raise ValueError(f"ema is a number from 0 to 1 and a number of steps, not {s.ema!r}")
-    found["ema"] = (number("ema", s.ema[0], 0, 1), whole("ema", s.ema[1]))
-    found["milestones"] = tuple(whole("milestones", step) for step in s.milestones)
+    betas, ema, milestones = (v if isinstance(v, (tuple, list)) else (v,)
+                              for v in (s.betas, s.ema, s.milestones))
+    if len(betas) != 2: raise ValueError(f"betas is two numbers from 0 and below 1, not {s.betas!r}")
+    found["betas"] = tuple(number("betas", beta, 0, BELOW_1) for beta in betas)
+    if len(ema) != 2: raise ValueError(f"ema is a number from 0 to 1 and a number of steps, not {s.ema!r}")
+    found["ema"] = (number("ema", ema[0], 0, 1), whole("ema", ema[1]))
+    found["milestones"] = tuple(whole("milestones", step) for step in milestones)
     steps = (0, *found["milestones"], found["iterations"])
     if any(late <= early for early, late in zip(steps, steps[1:])):
         raise ValueError(f"milestones is steps rising between 0 and {s.iterations}, not {s.milestones!r}")
@@ -130,7 +132,7 @@ def time_odds(
     if times == "uniform": return None
     if times == "start": return torch.cat([torch.ones(last - 1), torch.tensor([last - 1.0])])
     levels = torch.stack([torch.as_tensor(sde.std(t)) for t in range(1, last + 1)])
-    return levels.diff(prepend=levels.new_zeros(1))
+    return levels.diff(prepend=levels.new_zeros(1)).abs() # a bridge's noise falls again
 
 # %% ../nbs/26_training.ipynb #788a7d74
 def learning_rate(

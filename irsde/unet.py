@@ -223,8 +223,10 @@ def grid_times(
     x: Tensor,         # (b, ...) state
 ) -> Tensor:           # (1,) or (b,) float32 on the device of x
     "Times as a network takes them"
-    if isinstance(t, int) and t < 1: raise ValueError(f"a network is asked at times from 1: got t = {t}")
-    times = torch.as_tensor(t, device=x.device, dtype=torch.float32)
+    try: times, known = torch.as_tensor(t, device=x.device, dtype=torch.float32), isinstance(t, Tensor)
+    except (TypeError, ValueError, RuntimeError) as e: raise ValueError(f"t is a time, not {t!r}") from e
+    if not known and not t >= 1: # to look into a tensor would wait for a GPU, and end a compiled graph
+        raise ValueError(f"a network is asked at times from 1: got t = {t}")
     if times.ndim == 0: times = times[None]
     if times.ndim != 1 or len(times) not in (1, len(x)):
         shape = tuple(times.shape)
@@ -374,8 +376,8 @@ def prepacked(
     asked for and where its weights are to be saved: `net` has them.
     """
     wanted = [module for module in net.modules() if packable(module)]
-    if not torch.backends.mkldnn.is_available() or any(conv.weight.device.type != "cpu" for conv in wanted):
-        return net
+    if not wanted or not torch.backends.mkldnn.is_available(): return net
+    if any(conv.weight.device.type != "cpu" for conv in wanted): return net
     shapes = {}
     def note(conv, args): shapes[conv] = args[0].shape # of what comes in
     hooks = [conv.register_forward_pre_hook(note) for conv in wanted]

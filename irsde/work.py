@@ -27,9 +27,8 @@ from irsde.outputs import (
     has_quality,
     named,
     otherwise,
-    sweep,
 )
-from .paths import exists
+from .paths import exists, sweep
 
 if TYPE_CHECKING:
     import pandas as pd

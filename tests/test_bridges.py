@@ -274,3 +274,39 @@ def test_diffusers_on_y(name, solver, how, n):
     generator = torch.Generator().manual_seed(1)
     ours = sample(sde, model, mu, solver, n, x_T=mu + LAM * y_T, generator=generator)
     torch.testing.assert_close(ours, mu + LAM * y, rtol=0, atol=1e-6)  # it keeps some tables in float32
+
+
+@pytest.mark.parametrize("sde", [IRSDE(ThetaSchedule(), 0.2), OUBridge(ThetaSchedule(), 0.2, 1 / 255),
+                                 *(Member(ThetaSchedule(), 0.2, curve) for curve in CURVES)])
+def test_the_velocity_is_turned_into_the_noise_it_was_made_of(sde):
+    from irsde.predict import VelocityPrediction
+
+    generator = torch.Generator().manual_seed(0)
+    x0, mu, noise = torch.randn(3, 2, 1, 4, 4, generator=generator, dtype=torch.float64)
+    for t in (1, 50, 99):
+        velocity = sde.alpha(t) * sde.lam * noise - sde.std(t) / sde.lam * (x0 - mu)
+        model = VelocityPrediction(sde, lambda x, mu, t, v=velocity: v)
+        torch.testing.assert_close(model(sde.perturb(x0, mu, t, noise), mu, t), noise, atol=1e-9, rtol=0)
+
+
+def test_a_bridge_may_end_on_mu_as_nearly_as_one_likes():
+    mu = torch.full((1, 1, 4, 4), 0.3)
+    for end in (1e-6, 1e-10, 1e-14):
+        sde = OUBridge(ThetaSchedule(), 10 / 255, end)
+        assert sde.alpha(0) == 1 and 0 < sde.alpha(100) < 1e-3 * end**2 / 1e-20 or end > 1e-10
+        assert sample(sde, GaussianOracle(sde, 0.7, 0.1), mu, "posterior", 10).isfinite().all()
+
+
+@pytest.mark.parametrize("delta", [1e-12, 1e-30])
+@pytest.mark.parametrize("solver", ["exp-ode-1", "exp-ode-2", "exp-ode-3"])
+def test_solvers_pass_times_that_no_number_tells_apart(delta, solver):
+    sde = DenoisingSDE(ThetaSchedule("cosine", 100, delta), 50 / 255)
+    mu = torch.full((1, 1, 4, 4), 0.3)
+    assert sample(sde, GaussianOracle(sde, 0.7, 0.1), mu, solver, 10).isfinite().all()
+
+
+@pytest.mark.parametrize("clamp", [1.0, (0,), (0, 1, 2), ("0", "1"), (1, 0)])
+def test_a_range_is_two_numbers(clamp):
+    sde = IRSDE(ThetaSchedule(), 0.2)
+    with pytest.raises(ValueError, match="clamp_x0 is"):
+        sample(sde, GaussianOracle(sde, 0.7, 0.1), torch.zeros(1, 1, 4, 4), clamp_x0=clamp)

@@ -710,3 +710,56 @@ def test_fid_is_of_the_whole_set_and_only_where_it_can_be_had(photos, weights, t
     assert [len(pictures) for pictures in seen] == [len(scores) - 1] * 2 and scores.attrs["fid"] == 12.5
     assert [x.shape for x in seen[0]] == [x.shape for x in seen[1]]
     assert pd.read_csv(csv)["fid"].tolist()[-1] == 12.5 and pd.isna(pd.read_csv(csv)["fid"].iloc[0])
+
+
+def test_no_latent_is_asked_for(photos, monkeypatch):
+    from irsde import cli
+
+    asked = []
+    monkeypatch.setattr(cli, "check_pictures", asked.append)
+    for flag in ((), ("--no-latent",), ("--latent",)):
+        done = CliRunner().invoke(main, ["train", "--task", "nonhomogeneous-dehazing", "--clean",
+                                         str(photos), "--check", *flag])
+        assert done.exit_code == 0, done.output
+    assert [each.latent for each in asked] == [None, False, True]
+
+
+def test_first_weights_are_not_lost_before_the_first_state(photos, tmp_path, monkeypatch):
+    "A run that is killed at once begins from the same weights when it goes on"
+    from irsde import recipes
+
+    first = train_task(Recipe("deraining", clean=str(photos), **SMALL), tmp_path / "first", cpu=True)
+    began = Recipe("deraining", clean=str(photos), init=str(first), **SMALL)
+    seen, right = [], recipes.train
+
+    def killed(run, model, *args, **how):
+        seen.append(next(model.parameters()).detach().clone())
+        if len(seen) == 2: return right(run, model, *args, **how)
+        (tmp_path / "second").mkdir()
+        for name in ("config.json", "pictures.csv"):
+            (tmp_path / "second" / name).write_bytes(other[name])
+        raise SystemExit
+
+    monkeypatch.setattr(recipes, "train", right)
+    train_task(began, tmp_path / "whole", cpu=True)
+    other = {name: (tmp_path / "whole" / name).read_bytes() for name in ("config.json", "pictures.csv")}
+    monkeypatch.setattr(recipes, "train", killed)
+    with pytest.raises(SystemExit):
+        train_task(began, tmp_path / "second", cpu=True)
+    train_task(began, tmp_path / "second", resume=True, cpu=True)
+    assert torch.equal(*seen)
+
+
+def test_one_file_is_not_both_tables(photos, tmp_path):
+    table = tmp_path / "a.csv"
+    with pytest.raises(ValueError, match="give them two names"):
+        evaluate_task("deraining", clean=photos, csv=table, per_picture=table)
+
+
+@pytest.mark.parametrize(("change", "said"), [("solver=nonsense", "solver"), ("protocol=foo", "protocol"),
+                                              ("net.foo=3", r"net\.\* are the arguments")])
+def test_values_without_sense_are_named(photos, tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        name, _, value = change.partition("=")
+        recipe = Recipe("deraining", clean=str(photos), set={name: value}, **SMALL)
+        train_task(recipe, tmp_path / "run", cpu=True)

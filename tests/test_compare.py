@@ -186,3 +186,9 @@ def test_our_pictures_are_those_of_our_scores():
         assert found == pytest.approx(tuple(row[["gain", "gain_low", "gain_high"]]), abs=1e-3), key
         row_of_it = {**dict(zip(names, key)), "protocol": row["protocol"]}
         assert len(paired(pictures, row_of_it, row_of_it)) == len(block)
+
+
+def test_a_perfect_picture_does_not_make_runs_incomparable(kept):
+    whole, some = scores_of([20.0, 21.0, 22.0]), scores_of([21.0, 22.0, math.inf])
+    table = kept(({"method": "a"}, whole), ({"method": "b", "protocol": "RGB, PSNR of 2 of 3"}, some))
+    assert len(paired(table, {"method": "a"}, {"method": "b"})) == 2

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -135,3 +136,41 @@ def test_either_draws_by_its_odds():
 def test_impossible_settings(make):
     with pytest.raises(ValueError):
         make()
+
+
+@pytest.mark.parametrize("value", [1, 0, 255])
+def test_masks_that_keep_all_or_nothing_are_refused(tmp_path, value):
+    from irsde.degrade import load_masks
+    from irsde.images import write
+
+    picture = np.full((1, 8, 8), value, np.uint8)
+    if value == 1:
+        picture[..., 4:] = 0  # of 0 and 1 it is black
+    write(tmp_path / "a.png", picture)
+    with pytest.raises(ValueError, match=r"a.png keeps (nothing|everything): a mask is black \(0\)"):
+        load_masks(tmp_path)
+
+
+def test_layers_of_0_and_1_are_refused(tmp_path):
+    from irsde.degrade import load_layers
+    from irsde.images import write
+
+    write(tmp_path / "a.png", np.eye(8, dtype=np.uint8)[None])
+    with pytest.raises(ValueError, match="a.png is black: its largest value is 0.0039 of white"):
+        load_layers(tmp_path)
+
+
+def test_frames_a_little_below_black_have_a_mean():
+    from irsde.degrade import average_frames
+
+    frames = torch.tensor([-5e-5, 0.5]).reshape(2, 1, 1, 1)
+    assert average_frames(frames).isfinite().all()
+    with pytest.raises(ValueError, match="frames are"):
+        average_frames(torch.rand(3, 8, 8))
+
+
+def test_a_range_has_an_end():
+    from irsde.degrade import Haze
+
+    with pytest.raises(ValueError, match="beta"):
+        Haze(beta=(0.5, float("inf")))

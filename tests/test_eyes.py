@@ -411,3 +411,32 @@ def test_from_the_shell(restorer, tmp_path, monkeypatch):
         "a_L.png", "a_R.png", "b_L.png", "b_R.png"}
     with pytest.raises(ValueError, match="is an input's"):
         evaluate_task(TASK, weights, folder, out=folder / "left", lpips=False)
+
+
+def test_a_damaged_pair_does_not_hide_one_of_two_sizes(tmp_path):
+    for name, width in (("a_L", 24), ("a_R", 24), ("b_L", 24), ("b_R", 20)):
+        Image.new("RGB", (width, 16)).save(tmp_path / f"{name}.png")
+    for side in "LR": (tmp_path / f"c_{side}.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="b_L and .*b_R"):
+        EyePictures(tmp_path, skip_damaged=True)
+
+
+def test_two_files_of_one_eye_are_refused(tmp_path):
+    for name in ("a_L.png", "a_L.jpg", "a_R.png"): Image.new("RGB", (16, 16)).save(tmp_path / name)
+    with pytest.raises(ValueError, match="differ only in their ending"):
+        eyes_in(tmp_path)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(17, None), (20, 4), (30, 10)])
+def test_bands_are_whole_groups_of_rows(tile, overlap):
+    net = tiny(enc=(1, 1), dec=(1, 1))
+    grid = Tiled(net).multiple
+    with pytest.raises(ValueError, match="take a tile of at least") as said:
+        Tiled(net, tile=grid + 1, overlap=grid // 2 + 1)
+    least = int(str(said.value).split()[-2])
+    assert least % grid == 0
+    bands = Tiled(net, tile=least + 1, overlap=grid // 2 + 1)
+    assert bands.tile == least and len(bands.tiles((4 * least, 8))) > 1
+    try: bands = Tiled(net, tile=tile, overlap=overlap)
+    except ValueError: return
+    assert bands.tile % grid == 0 and bands.tiles((100, 8))

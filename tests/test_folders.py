@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import unicodedata
+import uuid
 import warnings
 import zlib
 
@@ -302,7 +303,7 @@ def test_a_record_that_is_torn_or_early_harms_nobody(restorer, sde, tmp_path, mo
 
 def test_what_a_killed_program_was_writing_is_swept_away(restorer, tmp_path):
     a, out = save(tmp_path / "in" / "a.png"), tmp_path / "out"
-    old, young, mine = (save(out / f".{name}.png") for name in ("0f" * 16, "1e" * 16, "mine"))
+    old, young, mine = (save(out / f".{name}.png") for name in (uuid.uuid4().hex, uuid.uuid4().hex, "mine"))
     for path in (old, mine):
         os.utime(path, (0, 0))
     restore_files(a, out, restorer)
@@ -642,3 +643,70 @@ def test_pictures_that_would_nearly_vanish(tmp_path):
     assert table["status"].tolist() == ["degraded", "failed"]
     assert "a picture of 5x24, and 8x8 is the least: a smaller factor= leaves more" in table["error"][1]
     assert "1x1" in degrade_files(tmp_path / "in", tmp_path / "out2", Downscale(500))["error"][0]
+
+
+def test_results_do_not_replace_the_masks_of_a_tree(sde, tmp_path):
+    restorer = Restorer(Halved(sde), sde, {"task": "inpainting", "solver": "posterior", "steps": 1}, "cpu")
+    save(tmp_path / "photos/day1/a.png")
+    mask = save(tmp_path / "masks/day1/a.png", mode="L")
+    before = mask.read_bytes()
+    with pytest.raises(ValueError, match="written over the mask"):
+        restore_files(tmp_path / "photos", tmp_path / "masks", restorer, mask=tmp_path / "masks",
+                      recursive=True, overwrite=True)
+    assert mask.read_bytes() == before
+
+
+def test_a_picture_of_the_tree_is_not_replaced_by_a_result(restorer, tmp_path):
+    save(tmp_path / "b.png")
+    mine = save(tmp_path / "sub/b.png", grey=200)
+    before = mine.read_bytes()
+    with pytest.raises(ValueError, match="written over an input"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        restore_files(tmp_path, tmp_path / "sub", restorer, recursive=True, overwrite=True)
+    assert mine.read_bytes() == before
+
+
+def test_other_material_is_another_degradation(tmp_path):
+    from irsde.degrade import Either, Holes
+
+    one, other = torch.zeros(1, 12, 16), torch.zeros(1, 12, 16)
+    one[..., :8], other[..., 8:] = 1, 1
+    save(tmp_path / "in/a.png")
+
+    def run(masks, way=lambda holes: holes):
+        return degrade_files(tmp_path / "in", tmp_path / "out", way(Holes(masks=masks))).iloc[0]
+
+    assert run(one)["status"] == "degraded" and run(one)["error"] == ""
+    assert run(one)["status"] == "skipped"
+    assert "another degradation" in str(run(other)[["error", "notes"]].tolist())
+    told = [irsde.outputs.told_of(Either((Holes(masks=masks),))) for masks in (one, other)]
+    assert told[0] != told[1]
+
+
+def test_strong_noise_is_written(tmp_path):
+    save(tmp_path / "in/a.png", size=(64, 64))
+    table = degrade_files(tmp_path / "in", tmp_path / "out", GaussianNoise(1.0))
+    assert table["status"].tolist() == ["degraded"]
+
+
+def test_what_a_degraded_file_loses_is_said(tmp_path):
+    import tifffile
+
+    (tmp_path / "in").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 60000, (16, 16, 4)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "in/a.tif", pixels, photometric="rgb", extrasamples=["unspecified"],
+                     planarconfig="contig")
+    table = degrade_files(tmp_path / "in", tmp_path / "out", GaussianNoise(0.1))
+    assert "without its further bands" in table["notes"][0] and "carried over" not in table["notes"][0]
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 1), ("L", 3)])
+def test_no_profile_of_another_kind(tmp_path, mode, channels):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    if mode == "L":
+        profile = profile[:16] + b"GRAY" + profile[20:]
+    (tmp_path / "in").mkdir()
+    Image.new(mode, (16, 16)).save(tmp_path / "in/a.png", icc_profile=profile)
+    degrade_files(tmp_path / "in", tmp_path / "out", GaussianNoise(0.1), channels=channels)
+    with Image.open(tmp_path / "out/a.png") as image:
+        assert "icc_profile" not in image.info

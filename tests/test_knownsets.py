@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -97,3 +98,21 @@ def test_sets_with_a_layout_are_checked(tmp_path):
         assert not known.layout or known.layout in LAYOUTS, name
     haze = touch(tmp_path / "haze", "GT/01.png", "hazy/01.png", size=(1600, 1200))  # laid out otherwise
     assert check_data(haze, "NH-HAZE").set_index("property").ok["pairs"]
+
+
+def test_a_link_back_up_is_followed_once(tmp_path):
+    from irsde.knownsets import pictures_below
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").write_bytes(b"")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    assert len(pictures_below(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("channel", ["RGB", "Y"])
+def test_pairs_of_16_bits_have_the_score_of_8(channel):
+    from irsde.knownsets import pair_psnr
+    rng = np.random.default_rng(0)
+    x0 = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    mu = np.clip(x0 + rng.normal(0, 5, x0.shape), 0, 255).astype(np.uint8)
+    deep = [image.astype(np.uint16) * 257 for image in (mu, x0)]
+    assert pair_psnr(*deep, channel) == pytest.approx(pair_psnr(mu, x0, channel), abs=1e-6)

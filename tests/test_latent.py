@@ -2,6 +2,8 @@
 
 import functools
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -374,3 +376,25 @@ def test_a_recipe_that_cannot_be(photos, changes, said):
                 }
             )
         )
+
+
+def test_a_latent_run_is_trained_longer_in_its_own_latent(photos, tmp_path):
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    coder = (run / "autoencoder" / "model.safetensors").read_bytes()
+    steps = checkpoint.load(run / "model.safetensors")[2]["training"]["iterations"]
+    path = go(replace(recipe(photos), iterations=2 * steps), run, resume=True)
+    assert checkpoint.load(path)[2]["step"] == 2 * steps
+    assert (run / "autoencoder" / "model.safetensors").read_bytes() == coder
+
+
+def test_a_kill_between_the_state_and_the_model_is_mended(photos, tmp_path):
+    "The state is renamed first, so that the model's file may be missing"
+    whole = checkpoint.load(go(recipe(photos), tmp_path / "whole"))[0].state_dict()
+    run = tmp_path / "run"
+    go(recipe(photos), run)
+    for path in [*run.iterdir()]:
+        if path.name != "autoencoder": shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (run / "autoencoder" / "model.safetensors").unlink()
+    ended = checkpoint.load(go(recipe(photos), run, resume=True))[0].state_dict()
+    assert all(torch.equal(whole[name], ended[name]) for name in whole)

@@ -535,3 +535,11 @@ def test_lenses_of_others_and_names_that_no_file_holds(degraded, folder):
     assert table["status"].tolist() == ["degraded", "failed", "degraded"]
     assert "target/1.png is there, made by something unknown" in table["error"][1]
     assert [*read_lenses(folder / "out/lenses.csv")] == ["0", "2"]
+
+
+def test_a_file_of_a_spreadsheet_is_read(tmp_path):
+    (tmp_path / "lenses.csv").write_bytes("\ufeffname,source,target,disparity\na,16,1.8,\n".encode())
+    (source, target, disparity), = read_lenses(tmp_path / "lenses.csv").values()
+    assert (source, target) == (16, 1.8) and disparity != disparity
+    with pytest.raises(ValueError, match="disparity missing"):
+        Lenses("16,f/1.8")

@@ -587,3 +587,59 @@ def test_a_profile_for_inks_does_not_go_with_their_rgb(tmp_path, space, kept):
     picture = read(tmp_path / "a.jpg")
     assert ("icc_profile" in picture.info) == kept
     assert picture.notes == (() if kept else ("its colour profile is left out, for CMYK becomes RGB",))
+
+
+def packbits(data):
+    "PackBits of bytes: runs of up to 128 as they are"
+    return b"".join(bytes([len(data[k : k + 128]) - 1]) + data[k : k + 128] for k in range(0, len(data), 128))
+
+
+def planar_tiff(path, pixels, photometric, extra=()):
+    "A TIFF (h, w, c) with a plane a channel, packed by PackBits, which no library here writes"
+    h, w, n = pixels.shape
+    planes = [packbits(pixels[..., k].astype(pixels.dtype.newbyteorder("<")).tobytes()) for k in range(n)]
+    tags = {256: [w], 257: [h], 258: [8 * pixels.itemsize] * n, 259: [32773], 262: [photometric], 277: [n],
+            278: [h], 284: [2], **({338: [*extra]} if extra else {})}
+    starts, body = [], b""
+    for plane in planes:
+        starts.append(8 + len(body))
+        body += plane + b"\0" * (len(plane) % 2)
+    lists, tables = b"", []
+    at = 8 + len(body)
+    for tag, values in sorted({**tags, 273: starts, 279: [*map(len, planes)]}.items()):
+        data = np.array(values, "<u4").tobytes()
+        if len(values) > 1:
+            tables.append(struct.pack("<HHII", tag, 4, len(values), at + len(lists)))
+            lists += data
+        else:
+            tables.append(struct.pack("<HHI", tag, 4, 1) + data)
+    table = struct.pack("<H", len(tables)) + b"".join(tables) + b"\0" * 4
+    path.write_bytes(b"II*\0" + struct.pack("<I", at + len(lists)) + body + lists + table)
+
+
+@pytest.mark.parametrize(("shape", "dtype", "photometric", "extra"),
+                         [((4, 6, 3), np.uint16, 2, ()), ((4, 6, 2), np.uint8, 1, (2,))])
+def test_packed_planes_that_would_be_read_wrongly_are_refused(tmp_path, shape, dtype, photometric, extra):
+    pixels = RNG.integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+    planar_tiff(tmp_path / "a.tif", pixels, photometric, extra)
+    with pytest.raises(OSError, match="PACKBITS: save it without"):
+        read(tmp_path / "a.tif")
+
+
+def test_packed_planes_of_colour_are_read(tmp_path):
+    pixels = RNG.integers(0, 255, (4, 6, 3)).astype(np.uint8)
+    planar_tiff(tmp_path / "a.tif", pixels, 2)
+    assert np.array_equal(read(tmp_path / "a.tif").values, pixels.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("packed", ["packbits", "tiff_lzw"])
+def test_white_is_zero_with_a_smaller_copy_is_no_negative(tmp_path, packed):
+    grey = RNG.integers(0, 200, (16, 16)).astype(np.uint8)
+    pages = [Image.fromarray(grey), Image.fromarray(grey[::2, ::2])]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:], compression=packed,
+                  tiffinfo={254: 1})
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        for page in file.pages:
+            page.tags[262].overwrite(0)
+    picture = read(tmp_path / "a.tif")
+    assert np.array_equal(picture.values[0], 255 - grey) and "overviews" in " ".join(picture.notes)

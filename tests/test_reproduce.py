@@ -252,3 +252,52 @@ def test_only_weights_that_denoise_are_told_the_level(what, arms, tmp_path):
 def test_ddpm_is_trained_and_restores(tmp_path):
     table = reproduce("table-5", out=tmp_path, set=TINY, arms=("DDPM",), cpu=True)
     assert table["method"].str.startswith("DDPM").sum() == 6 and table["psnr"].notna().all()
+
+
+@pytest.mark.parametrize("size", [(344, 224), (344, 228), (644, 1024), (40, 60)])
+def test_the_small_picture_is_cut_where_the_large_one_is(size):
+    import torch
+
+    from irsde.evaluate import Case
+
+    x0 = torch.arange(size[0] * size[1], dtype=torch.float64).reshape(1, *size).expand(3, -1, -1)
+    made = planning.cut(Case("a", x0, x0, x0[:, ::4, ::4]), 192)
+    assert torch.equal(made.given, made.x0[:, ::4, ::4]) and torch.equal(made.mu, made.x0)
+    assert max(made.x0.shape[1:]) <= 192
+
+
+def test_a_run_counts_as_done_last(rain, tmp_path, monkeypatch):
+    from irsde import reproduce as module
+
+    run = next(planning.runs_of(STUDIES["deraining"], "smoke", None, rain[0], TINY))
+    found = work(run)
+    monkeypatch.setattr(module, "keep_curve", lambda *args: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        module.keep(tmp_path, found)
+    assert not (tmp_path / "scores.csv").exists()
+
+
+def test_another_table_is_no_table_of_runs(tmp_path):
+    (tmp_path / "scores.csv").write_text("name,score\na,1\n")
+    with pytest.raises(ValueError, match="no table of runs"):
+        planning.kept(tmp_path)
+
+
+def test_samples_are_whole_or_not_there(tmp_path, monkeypatch):
+    right, made = sources.write_image, []
+
+    def stopping(path, image):
+        made.append(path)
+        if len(made) == 3: raise KeyboardInterrupt
+        right(path, image)
+
+    monkeypatch.setattr(sources, "write_image", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        sources.make_samples(tmp_path, size=32, tasks=["deraining"])
+    monkeypatch.setattr(sources, "write_image", right)
+    sources.make_samples(tmp_path, size=32, tasks=["deraining"])
+    sources.make_samples(tmp_path / "fresh", size=32, tasks=["deraining"])
+    fresh = sorted(path.relative_to(tmp_path / "fresh") for path in (tmp_path / "fresh").rglob("*.png"))
+    ours = [path for path in tmp_path.rglob("*.png") if "fresh" not in path.parts]
+    again = sorted(path.relative_to(tmp_path) for path in ours)
+    assert fresh == again

@@ -1,5 +1,6 @@
 "Tiles, copies, one picture, a folder of them."
 
+import math
 import pickle
 import warnings
 
@@ -716,3 +717,48 @@ def test_measured_material_of_the_wrong_kind_is_named_in_plain_words(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no file"):
         load_kernels(tmp_path / "none.npz")
     assert len(load_kernels(tmp_path / "k.npz")) == 1
+
+
+@pytest.mark.parametrize("device", ["xpu", "hpu", "lazy", "meta"])
+def test_a_device_that_is_not_here_is_named(device):
+    from irsde.tiling import pick_device
+
+    with pytest.raises(RuntimeError, match=f"there is no {device} device here"):
+        pick_device(device)
+
+
+@pytest.mark.parametrize(("scale", "tile"), [(1, 64), (4, 128)])
+def test_memory_that_is_too_small_names_a_tile_of_the_picture(scale, tile):
+    from types import SimpleNamespace
+
+    from irsde.tiling import no_memory
+
+    assert str(no_memory((300, 300), SimpleNamespace(tile=256 // scale), scale)).endswith(
+        "in tiles of 256: try tile=128")
+
+
+@pytest.mark.parametrize(
+    "picture_",
+    [
+        torch.full((3, 16, 16), float("nan")),
+        torch.zeros(3, 16, 16, dtype=torch.uint8),
+        torch.zeros(1, 3, 16, 16),
+        torch.zeros(16, 16),
+    ],
+)
+def test_noise_of_what_is_no_picture_is_no_number(picture_):
+    with pytest.raises(ValueError, match="a picture is a"):
+        noise_level(picture_)
+
+
+def test_noise_of_any_float_picture_is_found():
+    noisy = 0.5 + 0.1 * torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for made in (noisy.double(), noisy.bfloat16(), noisy.requires_grad_()):
+        assert noise_level(made) == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize("t", [0, np.int64(0), -3.0, math.nan, "5", None])
+def test_a_network_is_asked_at_times_from_1(t):
+    net = ConditionalNAFNet(width=8, enc=(1,), mid=1, dec=(1,))
+    with pytest.raises(ValueError, match="time"):
+        net(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8), t)

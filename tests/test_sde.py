@@ -310,3 +310,33 @@ def test_time_at_refuses(sde, sigma):
     for wrong in (sigma, torch.tensor([0.1, sigma])):
         with pytest.raises(ValueError, match=f"sigma = {sigma:.4g} .*{sde.sigma(100):.4g}"):
             sde.time_at(wrong)
+
+
+def test_ddpm_goes_where_it_says():
+    "Forward and backward are of one process, pulled to grey"
+    sde = DDPM(ThetaSchedule(), 0.2)
+    for name in (0, 1):
+        close(sde.transition(X0, MU, 0, 100)[name], sde.marginal(X0, MU, 100)[name])
+    close(sde.drift(torch.full_like(MU, 0.5), MU, 50), torch.zeros_like(MU))
+
+
+@pytest.mark.parametrize(("speed", "said"), [(lambda t, n: 1.0, r"answered \(\)"),
+                                             (lambda t, n: torch.ones(1), r"answered \(1,\)")])
+def test_a_speed_answers_for_every_time(speed, said):
+    with pytest.raises(ValueError, match=said):
+        ThetaSchedule(speed, 10)
+    assert ThetaSchedule(lambda t, n: [1] * n, 10).theta_bar.dtype == torch.float64
+
+
+def test_times_of_two_lengths_are_refused():
+    with pytest.raises(ValueError, match="s has 3 times and t has 2"):
+        ThetaSchedule().elapsed(torch.tensor([1, 2, 3]), torch.tensor([4, 5]))
+
+
+def test_a_denoising_sde_needs_no_mu():
+    from irsde.predict import CleanPrediction, clean_matching_loss
+
+    sde = DenoisingSDE(ThetaSchedule(), 0.2)
+    model = CleanPrediction(sde, lambda x, mu, t: torch.zeros_like(x))
+    assert model(X0, None, 5).abs().max() == 0
+    assert clean_matching_loss(sde, model, X0, None, 5, torch.zeros_like(X0)) == 0

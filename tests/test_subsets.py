@@ -220,6 +220,8 @@ def test_a_training_does_without(tmp_path, monkeypatch):
 def test_other_material_can_be_left_out_too(tmp_path, task, attribute):
     from irsde.degrade import measured
     for k in range(3):
-        write(tmp_path / f"{k}.png", np.full((1, 8, 8), 8000 * (k + 1), np.uint16))
+        picture = np.full((1, 8, 8), 8000 * (k + 1), np.uint16)
+        picture[..., 4:] = 65535
+        write(tmp_path / f"{k}.png", picture)
     some = getattr(measured(task, tmp_path, without=[tmp_path / "1.png"]), attribute)
     assert isinstance(some, torch.Tensor) and len(some) == 2

@@ -360,19 +360,22 @@ def test_code_that_is_none_is_named(lint):
 
 
 @pytest.mark.parametrize(
-    ("source", "size", "becomes"),
+    ("source", "kind", "size", "becomes"),
     [
-        ("x", (900, 200), "#| classes: wide\nx"),
-        ("#| classes: library\nx", (900, 200), "#| classes: library wide\nx"),
-        ("x", (640, 200), "#| classes: wide\nx"),
-        ("x", (639, 200), "x"),  # three beside each other
-        ("x", (500, 100), "x"),  # small
-        ("x", None, "x"),  # a size that is not told
+        ("x", "jpeg", (900, 200), "#| classes: wide\nx"),
+        ("#| classes: library\nx", "jpeg", (900, 200), "#| classes: library wide\nx"),
+        ("x", "jpeg", (640, 200), "#| classes: wide\nx"),  # four photographs
+        ("x", "jpeg", (639, 200), "x"),  # three beside each other
+        ("x", "png", (600, 260), "#| classes: wide\nx"),  # two drawings
+        ("x", "png", (600, 261), "x"),  # one
+        ("x", "png", (500, 100), "x"),  # small
+        ("x", "png", None, "x"),  # a size that is not told
     ],
 )
-def test_rows_of_four_pictures_are_wide(source, size, becomes):
+def test_rows_of_drawings_and_of_four_photographs_are_wide(source, kind, size, becomes):
     facts = dict(zip(("width", "height"), size)) if size else {}
-    cell = NbCell(0, {"cell_type": "code", "source": source, "outputs": [{"metadata": {"image/png": facts}}]})
+    output = {"metadata": {f"image/{kind}": facts}}
+    cell = NbCell(0, {"cell_type": "code", "source": source, "outputs": [output]})
     script(ROOT / ".ci/site_pages.py").WidePictures.cell(None, cell)
     assert cell.source == becomes
 

@@ -788,3 +788,27 @@ def test_settings_take_what_a_budget_says():
     numbers = {"iterations": 9, "save_every": 4, "validate_every": 5, "accumulate": 2}
     found = Settings.of({**numbers, "precision": "no", "lam": 0.1, "validate_solver": "posterior"})
     assert (found.save_every, found.validate_every, found.precision, found.accumulate) == (4, 5, "no", 2)
+
+
+def test_a_level_that_falls_again_is_drawn_too():
+    from irsde.bridges import OUBridge
+    from irsde.schedule import ThetaSchedule
+
+    odds = time_odds(OUBridge(ThetaSchedule(), 0.2, 1 / 255), "level")
+    assert (odds >= 0).all() and odds.sum() > 0
+
+
+@pytest.mark.parametrize(("name", "value", "said"), [("ema", 0.9, "ema is"), ("betas", 0.9, "betas is")])
+def test_a_lone_number_is_not_two(name, value, said):
+    with pytest.raises(ValueError, match=said):
+        Settings(**{name: value})
+
+
+def test_a_second_training_in_a_folder_is_refused(tmp_path):
+    from irsde.states import locked
+
+    with locked(tmp_path, "taken"), pytest.raises(ValueError, match="taken"):
+        with locked(tmp_path, "taken"):
+            raise AssertionError("two are inside")
+    with locked(tmp_path, "taken"):
+        pass

@@ -84,11 +84,14 @@ def mark_stopped(about: dict, config: dict, allowed: bool) -> None:
     about["recipe"]["stopped"] = config["about"]["recipe"]["stopped"] = done
 
 
-def as_record(about: dict) -> dict:
-    "What a file says, with the task's own way to restore as its record has it by now"
+def as_record(about: dict, scale: int = 1) -> dict:
+    """What a file says, with the task's own way to restore as its record has it by now.
+
+    `scale` is the side of a pixel that the network sees, in pixels of the picture: above 1 in a latent."""
     task, recipe, told = TASKS[about["task"]], about["recipe"], {}
     if "solver" in about: told |= {key: getattr(task, key) for key in ("solver", "steps", "ensemble")}
-    if "pool" in about: told["pool"] = task.pool * (recipe["crop"] or task.budget(recipe["budget"]).crop)
+    crop = recipe["crop"] or task.budget(recipe["budget"]).crop
+    if "pool" in about: told["pool"] = task.pool * crop // scale
     return about | told
 
 
@@ -130,7 +133,7 @@ def ship(run: Path, names: dict, name: str | None, stopped: bool, seen: list[str
     about, config = masked(about, names), masked(config, {**own, run: "RUN", **names})
     about["held_out"] = [picture for picture in about.get("held_out", []) if picture not in seen]
     mark_stopped(about, config, stopped)
-    about = as_record(about)
+    about = as_record(about, model.autoencoder.scale if hasattr(model, "autoencoder") else 1)
     if follows(init, name, names, about):
         chain(about, config, name)
         about["before"] = earlier(name, about)
