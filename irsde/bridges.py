@@ -136,7 +136,7 @@ class OUBridge(TwoCurves):
 
     def _kept(self, t): # k_t
         left, end = (self.end / self.lam) ** 2, self.schedule.at(self.schedule.n_steps)
-        def lacks(g): return left * g.exp() - torch.expm1(g) # 1 - (1 - left) e^g, without a difference
+        def lacks(g): return left * g.exp() - torch.expm1(g) # 1 - (1 - left) e^g, exactly
         return lacks(2 * (self.schedule.at(t) - end)) / lacks(-2 * end)
 
 # %% ../nbs/10_bridges.ipynb #ed96ef5c
@@ -170,7 +170,7 @@ def dial_step(sde, x, past, mu, s, z, eta=1.0):
 
 # %% ../nbs/10_bridges.ipynb #2b0aeb45
 def dial(
-    eta: float, # 0: no fresh noise; 1: the posterior (not in a DenoisingSDE); infinity: only fresh noise
+    eta: float, # 0: no fresh noise; 1: as the posterior of an IRSDE; infinity: only fresh noise
 ) -> Solver:    # For `sample` and `trajectory`
     """A solver with its noise on a dial
 

@@ -33,10 +33,10 @@ from irsde.images import (
     read,
     read_image,
     replacing,
+    resized,
     write,
 )
 from .masks import mask_for, was_turned
-from .metadata import resized
 from irsde.outputs import (
     Paths,
     Place,

@@ -65,15 +65,17 @@ class CleanPrediction(NoisePrediction):
     def forward(self, x: Tensor, mu: Tensor, t: int | Tensor, **told: Tensor) -> Tensor:
         "The noise in x, of its shape; a ValueError for other shapes or a time off the grid 1..T"
         x0 = self.sde.base(x, mu) + self.raw(x, mu, t, **told)
-        return self.sde.noise_from_x0(x.to(x0.dtype), None if mu is None else mu.to(x0.dtype), x0, t)
+        if mu is not None: mu = mu.to(x0.dtype)
+        return self.sde.noise_from_x0(x.to(x0.dtype), mu, x0, t)
 
 # %% ../nbs/07_predict.ipynb #9b1f7a1e
 class VelocityPrediction(NoisePrediction):
     """A network whose raw output is the velocity, alpha lam noise - s_t / lam (x_0 - mu)
 
-    In image units, after Salimans and Ho (2022); in IR-SDE s_t / lam is sqrt(1 - alpha^2). The call returns
-    the noise in float32 at least: (s_t / lam (x_t - mu) + alpha_t v) / (lam (alpha_t^2 + s_t^2 / lam^2)).
-    A ValueError for a `DenoisingSDE`, which has no arc.
+    In image units, after Salimans and Ho (2022); in IR-SDE s_t / lam is sqrt(1 - alpha^2). The call
+    returns the noise in float32 at least: with k = s_t / lam, that is
+    (k (x_t - mu) + alpha_t v) / (lam (alpha_t^2 + k^2)). A ValueError for a `DenoisingSDE`, which
+    has no arc.
     """
     def __init__(self, sde: IRSDE, net: Callable[..., Tensor]):
         if isinstance(sde, DenoisingSDE):

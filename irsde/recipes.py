@@ -31,13 +31,14 @@ from .options import check_names, checked, told, typed
 from .options import flag_of as flag_of
 from .options import kind_of as kind_of
 from .predict import LOSSES, inner
-from .restore import Restorer, weights_path
+from .restore import Restorer, Sampling, weights_path
 from .runs import FIRST, read_config, train
-from .sampling import SOLVERS
 from .scoring import demo as demo
 from .scoring import evaluate_task as evaluate_task
 from .scoring import installed as installed
 from .sde import IRSDE
+from .stages import first_only as first_only
+from .stages import is_whole as is_whole
 from .states import steps_done
 from .tasks import DELTAS, TASKS, Task, TaskName
 from .training import Settings, check_tracker
@@ -201,7 +202,7 @@ def resolve(recipe: Recipe) -> tuple[Task, dict[str, Any]]:
         if name.startswith("ae."): continue
         if name.startswith("net."): values["arguments"][name.removeprefix("net.")] = value
         elif name not in task.to_explain: values[name] = value
-    if values["solver"] is not None: one_of("solver", values["solver"], SOLVERS)
+    Sampling(solver=values["solver"]) # which knows the solvers
     one_of("protocol", values["protocol"], metrics.PROTOCOLS)
     if "milestones" in (recipe.set or {}): return task, values
     steps = {round(step * values["iterations"] / planned) for step in values["milestones"]}
@@ -261,8 +262,7 @@ def first_of_two(run: Path, recipe: Recipe, task: Task, values: dict[str, Any], 
 
 def start_from(model: nn.Module, init: str) -> None:
     "Give a model the weights of a file, or those that ship for a task; a ValueError says what does not fit"
-    path = weights_path(init) if init in TASKS else init
-    other = checkpoint.load(path)[0]
+    other = checkpoint.load(path := weights_path(init) if init in TASKS else init)[0]
     if type(other) is not type(model):
         raise ValueError(f"{init} is a {type(other).__name__}, the run trains a {type(model).__name__}")
     nets: Any = inner(model), inner(other)

@@ -31,12 +31,11 @@ from .evaluate import evaluate
 from .images import make_folder, replacing
 from .knownsets import check_data
 from .planning import Run, cases_of, hours, kept, keys_of, left, protocol_of, row_key, runs_of, words_of
-from .recipes import how_to_restore, resolve, train_task
+from .recipes import first_only, how_to_restore, is_whole, resolve, train_task
 from .restore import Restorer
 from .results import input_row, keep_rows, published, row_of
 from .scoring import Writer, fid_here
 from .sources import TestSet, check_sources, missing, sources_of
-from .stages import first_only, is_whole
 from .states import locked, steps_done
 from .studies import STUDIES, Arm, Study
 from .subsets import scenes

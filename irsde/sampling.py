@@ -238,7 +238,7 @@ def exponential_step(sde, x, past, mu, s, z, random=False):
     (t, _), mu = past[0], sde.centre(mu)
     h = contraction(sde, t, s, random)
     nodes = [-contraction(sde, r, t, random) if r > t else 0 for r, _ in past]
-    told = [k for k, node in enumerate(nodes) if k == 0 or node < nodes[k - 1]] # Two of one time are one
+    told = [0, *(k for k in range(1, len(nodes)) if nodes[k] < nodes[k - 1])] # Of one time one
     past, weights = [past[k] for k in told], exponential_weights(h, [nodes[k] for k in told])
     away = math.exp(-h) / sde.alpha(t) * (x - mu)
     away = away + sum(w * (x0 - mu) for w, (_, x0) in zip(weights, past))

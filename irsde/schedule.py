@@ -130,7 +130,7 @@ class Clock(Record):
         A ValueError unless 0 <= s < t <= T for every sample.
         """
         s, t = self.check(s), self.check(t)
-        if len({len(each) for each in (s, t) if isinstance(each, Tensor)}) > 1:
+        if isinstance(s, Tensor) and isinstance(t, Tensor) and len(s) != len(t):
             raise ValueError(f"s has {len(s)} times and t has {len(t)}")
         if not torch.all(torch.as_tensor(s) < torch.as_tensor(t)):
             raise ValueError(f"s must come before t: got s = {s}, t = {t}")
@@ -166,9 +166,11 @@ class ThetaSchedule(Clock):
         n_steps = whole("n_steps", self.n_steps)
         if not 0 < number("delta", self.delta) < 1:
             raise ValueError(f"delta lies between 0 and 1, exclusive: got {self.delta!r}")
-        speed = torch.as_tensor(theta(torch.arange(1, n_steps + 1, dtype=torch.float64), n_steps)).double()
-        if speed.shape != (n_steps,):
-            raise ValueError(f"a speed is asked at {n_steps} times at once: it answered {tuple(speed.shape)}")
+        times = torch.arange(1, n_steps + 1, dtype=torch.float64)
+        speed = torch.as_tensor(theta(times, n_steps)).double()
+        if speed.shape != times.shape:
+            raise ValueError(f"a speed is asked at all {n_steps} times at once: it answered "
+                             f"{tuple(speed.shape)}")
         if not (speed.isfinite() & (speed > 0)).all():
             low = speed.min().item()
             raise ValueError(f"a speed is positive and finite at t = 1..{n_steps}: got {low}")

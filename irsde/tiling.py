@@ -172,7 +172,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     try: works = there[found.type]() if found.type in there else torch.empty(1, device=found).numel()
     except Exception: works = False # each kind of device has errors of its own
-    if not works or found.type == "meta":
+    if not works:
         raise RuntimeError(f"there is no {found.type} device here, or this PyTorch does not know it: "
                            'take device="cpu", or "auto" for a GPU if there is one')
     return found

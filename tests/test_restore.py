@@ -719,7 +719,7 @@ def test_measured_material_of_the_wrong_kind_is_named_in_plain_words(tmp_path):
     assert len(load_kernels(tmp_path / "k.npz")) == 1
 
 
-@pytest.mark.parametrize("device", ["xpu", "hpu", "lazy", "meta"])
+@pytest.mark.parametrize("device", ["xpu", "hpu", "lazy"])
 def test_a_device_that_is_not_here_is_named(device):
     from irsde.tiling import pick_device
 
