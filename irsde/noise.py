@@ -80,9 +80,10 @@ def noise_level(colour: Tensor) -> float:
     answer is the median of what is found. After Donoho and Johnstone (1994); 0 where all is flat. A
     ValueError for what is no such picture, or has NaN or Inf in it."""
     from skimage.restoration import estimate_sigma
-    if colour.ndim != 3 or not colour.is_floating_point() or not colour.isfinite().all():
+    finite = bool(colour.isfinite().all())
+    if colour.ndim != 3 or not colour.is_floating_point() or not finite:
         raise ValueError("a picture is a (c, h, w) tensor of finite floats in [0, 1], not "
-                         f"{tuple(colour.shape)} of {colour.dtype}{' with NaN or Inf' * colour.ndim == 3}")
+                         f"{tuple(colour.shape)} of {colour.dtype}{'' if finite else ' with NaN or Inf'}")
     colour = colour.detach().float().cpu()
     tops, lefts = ([0] if n <= 1024 else [0, (n - 512) // 2, n - 512] for n in colour.shape[1:])
     height, width = (n if n <= 1024 else 512 for n in colour.shape[1:])

@@ -747,8 +747,10 @@ def test_memory_that_is_too_small_names_a_tile_of_the_picture(scale, tile):
     ],
 )
 def test_noise_of_what_is_no_picture_is_no_number(picture_):
-    with pytest.raises(ValueError, match="a picture is a"):
+    with pytest.raises(ValueError, match="a picture is a") as said:
         noise_level(picture_)
+    assert str(said.value).endswith("of torch.float32 with NaN or Inf") == bool(picture_.isnan().any())
+    assert "False" not in str(said.value)
 
 
 def test_noise_of_any_float_picture_is_found():
