@@ -132,6 +132,15 @@ def fit_order(
     "The measured order: minus the slope of the least-squares line through log errors over log steps"
     return -np.polyfit(np.log(to_numpy(ns)), np.log(to_numpy(errors)), 1)[0]
 
+# %% ../nbs/56_plots.ipynb #29587ffd
+def title_size(
+    titles: Iterable[str],
+    width: float,  # Of the picture below each, in inches
+) -> float:        # In points
+    "Type for titles over pictures: as large as their longest line allows, from 9 to 12 points"
+    longest = max((len(line) for title in titles for line in title.splitlines()), default=1)
+    return min(12, max(9, 72 * width / (0.55 * longest))) # a letter is about 0.55 as wide as its size
+
 # %% ../nbs/56_plots.ipynb #276cf229
 def show_images(
     images: Iterable[Any],                # (c, h, w) or (h, w), values in [0, 1] (clipped for display)
@@ -147,14 +156,16 @@ def show_images(
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
     tallest = max(picture.shape[-2] / picture.shape[-1] for picture in pictures)
-    height = size * tallest + (0.3 if titles else 0)
+    titles = titles or [""] * len(pictures)
+    points, lines = title_size(titles, size), max(len(title.splitlines()) for title in titles)
+    height = (size - 0.08) * tallest + 0.08 + ((1.2 * points * lines + 4) / 72 if lines else 0) # 0.08: margins
     fig, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * height),
                              dpi=90, squeeze=False, layout="constrained")
     for ax in axes.flat: ax.axis("off")
-    for ax, picture, title in zip(axes.flat, pictures, titles or [""] * len(pictures)):
+    for ax, picture, title in zip(axes.flat, pictures, titles):
         coloured = picture.ndim == 3 and picture.shape[0] > 1
         ax.imshow(picture.transpose(1, 2, 0) if coloured else picture.squeeze(), cmap="gray", vmin=0, vmax=1)
-        if title: ax.set_title(title, fontsize=9)
+        if title: ax.set_title(title, fontsize=points)
     return fig
 
 # %% ../nbs/56_plots.ipynb #7fbb0c67

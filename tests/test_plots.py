@@ -40,6 +40,16 @@ def test_images_and_titles():
     assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
 
 
+def test_titles_are_as_large_as_they_fit():
+    def drawn(title):
+        fig = show_images([torch.rand(4, 4)] * 2, [title, "a"], size=2)
+        return fig.axes[0].title.get_fontsize(), fig.get_figheight()
+
+    (short, one), (medium, _), (long, _), (_, two) = map(drawn, ("b", 24 * "b", 60 * "b", "b\nb"))
+    assert short == 12 and 9 < medium < 12 and long == 9
+    assert two > one > show_images([torch.rand(4, 4)] * 2, size=2).get_figheight()
+
+
 def test_tables_put_numbers_right():
     html = styled(pd.DataFrame({"word": ["a"], "number": [1.5]})).to_html()
     assert (

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from execnb.nbio import NbCell
 
+from irsde import checkpoint
 from irsde.images import write
 from irsde.subsets import subset_table
 
@@ -133,6 +134,21 @@ def test_the_run_that_ships_is_itself(ship, shipped, files):
 
 def test_nobody_follows_where_nothing_ships(ship, files, tmp_path):
     assert not ship.follows("/runs/a/model.safetensors", "deraining", {}, run(init="x"), tmp_path)
+
+
+# ---- ship: what the files say of themselves
+
+
+SHIPPED = sorted(
+    file for folder in ("irsde", "data") for file in (ROOT / folder / "weights").glob("*.safetensors")
+)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_shipped_files_restore_as_their_record_says(ship, file):
+    model, _, about = checkpoint.load(file)
+    told = ship.as_record(about, model.autoencoder.scale if hasattr(model, "autoencoder") else 1)
+    assert told == {"ensemble": 1} | about  # older files say nothing of an ensemble of one
 
 
 # ---- ship: what becomes of the run before
