@@ -158,7 +158,8 @@ def show_images(
     tallest = max(picture.shape[-2] / picture.shape[-1] for picture in pictures)
     titles = titles or [""] * len(pictures)
     points, lines = title_size(titles, size), max(len(title.splitlines()) for title in titles)
-    height = (size - 0.08) * tallest + 0.08 + ((1.2 * points * lines + 4) / 72 if lines else 0) # 0.08: margins
+    margin, above = 0.08, (1.2 * points * lines + 4) / 72 if lines else 0
+    height = (size - margin) * tallest + margin + above
     fig, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * height),
                              dpi=90, squeeze=False, layout="constrained")
     for ax in axes.flat: ax.axis("off")
