@@ -184,14 +184,20 @@ ON_SHADOWS = {
                            optimiser="adamw", lr=1e-4, weight_decay=0.01)),
 }
 
-def hazy(name: str, **changes: Any) -> Arm:
-    "An arm on thick haze, trained as our weights are"
-    scales = {budget: ours("nonhomogeneous-dehazing", budget) for budget in SCALES}
-    return Arm(name, "nonhomogeneous-dehazing", changes, by("exp-ode-2", 1, 3), scales=scales)
+def latents(task: str) -> tuple[Arm, ...]:
+    "Three kinds of latent, and none: trained as our weights are, with half of a spread as noise"
+    scales: dict[str, dict[str, Any]] = {budget: ours(task, budget) for budget in SCALES}
+    scales["quick"] |= WIDER
+    for values in scales.values(): values.pop("lam", None) # of pixels; here an arm says it
+    def arm(name: str, **changes: Any) -> Arm:
+        return Arm(name, task, changes, by("exp-ode-2", 1, 3), scales=scales)
+    inside: dict[str, Any] = {"latent": True, "lam": 0.5}
+    return (arm("latent with skips", **inside),
+            arm("latent without skips", **inside, **{"ae.skips": False}),
+            arm("variational latent", **inside, **{"ae.skips": False, "ae.kl": 1e-6}),
+            arm("no latent", latent=False, lam=TASKS[task].lam))
 
-LATENTS = (hazy("latent with skips"), hazy("latent without skips", **{"ae.skips": False}),
-           hazy("variational latent", **{"ae.skips": False, "ae.kl": 1e-6}),
-           hazy("no latent", latent=False, lam=TASKS["nonhomogeneous-dehazing"].lam))
+LATENTS = {"latent": "nonhomogeneous-dehazing", "shadow-latent": "shadow-removal", "bokeh-latent": "bokeh"}
 
 # %% ../nbs/87_studies.ipynb #5ecb3958
 @dataclass(frozen=True)
@@ -281,7 +287,7 @@ STUDIES: dict[str, Study] = {study.name: study for study in (
                           ("steps", "On shadows: T = 100 or 1000"),
                           ("patch", "On shadows: larger squares, as many pixels"),
                           ("optimiser", "On shadows: Adam, AdamW, Lion"))),
-    Study("latent", "Diffusing in a latent keeps quality, and its skips keep detail", "Refusion, method",
-          "50_claims", LATENTS),
+    *(Study(name, f"{task}: diffusing in a latent keeps quality, and its skips keep detail",
+            "Refusion, method", "32_ceilings", latents(task)) for name, task in LATENTS.items()),
     drawn("claims", "Every claim with its verdict", "both papers", "50_claims"),
 )}
