@@ -144,7 +144,7 @@ def title_size(
 # %% ../nbs/56_plots.ipynb #276cf229
 def show_images(
     images: Iterable[Any],                # (c, h, w) or (h, w), values in [0, 1] (clipped for display)
-    titles: Sequence[str] | None = None,  # One each
+    titles: Sequence[str | None] | None = None, # One each
     columns: int | None = None,           # Pictures a row; None: all in one row
     *,
     size: float = 2.2,                    # Width of one picture in inches
@@ -156,7 +156,7 @@ def show_images(
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
     tallest = max(picture.shape[-2] / picture.shape[-1] for picture in pictures)
-    titles = titles or [""] * len(pictures)
+    titles = ["" if title is None else str(title) for title in titles or len(pictures) * [""]]
     points, lines = title_size(titles, size), max(len(title.splitlines()) for title in titles)
     margin, above = 0.08, (1.2 * points * lines + 4) / 72 if lines else 0
     height = (size - margin) * tallest + margin + above

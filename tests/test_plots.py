@@ -38,6 +38,8 @@ def test_density_is_normalised():
 def test_images_and_titles():
     fig = show_images([torch.rand(3, 4, 4), torch.rand(4, 4)], ["a", "b"], columns=1)
     assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
+    fig = show_images([torch.rand(4, 4)] * 3, ["a", None, 2])
+    assert [ax.get_title() for ax in fig.axes] == ["a", "", "2"]
 
 
 def test_titles_are_as_large_as_they_fit():
