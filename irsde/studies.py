@@ -73,8 +73,8 @@ SCALES = {
     "quick": Scale(small(3000), {"validate_every": 250, "save_every": 500}, (0, 1, 2), 192, 64),
     "paper": Scale(), "paper-bf16": Scale()}
 WIDER = {"crop": 128, "batch": 2}
-OWN = {"deblurring": WIDER, "shadow-removal": WIDER, "nonhomogeneous-dehazing": WIDER} # At quick: what is
-# longer than a square of 64, or has 16 by 16 numbers in a latent of it
+OWN = {"deblurring": WIDER, "shadow-removal": WIDER, "nonhomogeneous-dehazing": WIDER,
+       "bokeh": WIDER} # At quick: what is wide for a square of 64, or has 16 by 16 numbers in a latent of it
 SHRUNK = {"shadow-removal": 256, "nonhomogeneous-dehazing": 256} # At quick: side to which pictures are shrunk
 
 def recipe_of(arm: Arm, budget: str, seed: int, data: Mapping[str, Any], shrink: int = 1,
@@ -187,7 +187,6 @@ ON_SHADOWS = {
 def latents(task: str) -> tuple[Arm, ...]:
     "Three kinds of latent, and none: trained as our weights are, with half of a spread as noise"
     scales: dict[str, dict[str, Any]] = {budget: ours(task, budget) for budget in SCALES}
-    scales["quick"] |= WIDER
     for values in scales.values(): values.pop("lam", None) # of pixels; here an arm says it
     def arm(name: str, **changes: Any) -> Arm:
         return Arm(name, task, changes, by("exp-ode-2", 1, 3), scales=scales)
